@@ -1,0 +1,127 @@
+"""Prompts and formats with which a teacher model turns trajectories into plans (paper 4.2 and 4.2.1; A.5 and A.9).
+
+The teacher sees a solved trajectory as numbered actions and groups them into plan steps. Its answer names, for each
+step, the indices of the actions it covers; `check_spans` holds them to the paper's rules.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Sequence
+
+from planact.actions import MAX_RESPONSE, describe_action, strip_thinking
+from planact.plans import render_steps
+from planact.prompts import Message
+from planact.types import Observation, Plan, PlanStep, Turn, content_hash
+
+_RULES = """Group the actions into few steps; each step is a goal that takes one or more actions.
+- Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... without a gap.
+- Say what to reach, not which element to use, and put every concrete value that is known into the step that needs it.
+- Never mention scrolling.
+- Write as if you did not know the actions: {knowledge}
+Answer with one block for each step, numbered from 1:
+## Step 1
+Reasoning: why this step is needed
+Description: the actions of this step, copied
+Step: what to do
+Actions: [{first}, {second}]"""
+
+_PLAN_SYSTEM = "You explain how a web task was solved by writing the plan behind a finished list of actions.\n" + _RULES.format(
+    first=1, second=2, third=3, knowledge="use only the request and the first page; call anything seen later by a description."
+)
+_REPLAN_SYSTEM = (
+    "You explain how a web task goes on by writing the plan behind the actions that are still to come.\n"
+    + _RULES.format(
+        first="N", second="N+1", third="N+2", knowledge="use the request, the past actions and the current page, never what comes later."
+    )
+    + "\nN is the first index under Future Actions. Values read on earlier pages stand in the last plan: carry them over."
+)
+
+
+@dataclass(frozen=True)
+class AnnotatedStep:
+    step: PlanStep
+    description: str
+    actions: tuple[int, ...]  # indices as the prompt numbers them, from 1
+
+
+class AnnotationError(ValueError):
+    """The teacher's answer breaks the format or a rule; the message goes back to the teacher."""
+
+
+def annotation_hash() -> str:
+    """Identity of the annotation prompts; goes with every row made from them."""
+    return content_hash([_PLAN_SYSTEM, _REPLAN_SYSTEM])
+
+
+def plan_annotation_messages(intent: str, turns: Sequence[Turn]) -> list[Message]:
+    """Ask for the plan behind a whole trajectory (paper A.5)."""
+    user = f"## User Query\n{intent}\n\n## Initial HTML State\n{turns[0].observation.outline}\n\n## Actions\n{_numbered(turns, 1)}"
+    return [{"role": "system", "content": _PLAN_SYSTEM}, {"role": "user", "content": user}]
+
+
+def replan_annotation_messages(intent: str, turns: Sequence[Turn], done: int, last_plan: Plan) -> list[Message]:
+    """Ask for the plan of what comes after the first `done` turns, given the plan that was in force (paper A.9)."""
+    page: Observation = turns[done].observation
+    user = (
+        f"## User Query\n{intent}\n\n## Last Plan\n{render_steps(last_plan)}\n\n## Past Actions\n{_numbered(turns[:done], 1)}\n\n"
+        f"## Current HTML State\n{page.outline}\n\n## Future Actions\n{_numbered(turns[done:], done + 1)}"
+    )
+    return [{"role": "system", "content": _REPLAN_SYSTEM}, {"role": "user", "content": user}]
+
+
+def _numbered(turns: Sequence[Turn], first: int) -> str:
+    return "\n".join(f"{n}. {describe_action(turn.action)}" for n, turn in enumerate(turns, first))
+
+
+_BLOCK = re.compile(r"^[ \t]*## Step (\d{1,4})[ \t]*$", re.M)
+_STEP = re.compile(
+    r"^Reasoning:(?P<reasoning>.*?)^Description:(?P<description>.*?)^Step:(?P<step>.*?)^Actions:\s*\[(?P<actions>[\d,\s]*)\]", re.M | re.S
+)
+
+
+def parse_annotation(text: str) -> tuple[AnnotatedStep, ...]:
+    """The steps in a teacher's answer. Raises AnnotationError when it has another form."""
+    text = strip_thinking(text[:MAX_RESPONSE])
+    headings = list(_BLOCK.finditer(text))
+    if [int(h[1]) for h in headings] != list(range(1, len(headings) + 1)) or not headings:
+        raise AnnotationError("expected blocks '## Step 1', '## Step 2', ... in order")
+    ends = [h.start() for h in headings[1:]] + [len(text)]
+    return tuple(_annotated_step(n, text[h.end() : end]) for n, h, end in zip(range(1, len(ends) + 1), headings, ends))
+
+
+def _annotated_step(number: int, block: str) -> AnnotatedStep:
+    match = _STEP.search(block)
+    if not match:
+        raise AnnotationError(f"step {number} lacks its Reasoning, Description, Step or Actions line")
+    reasoning, description, step = (" ".join(match[key].split()) for key in ("reasoning", "description", "step"))
+    if not step:
+        raise AnnotationError(f"step {number} is empty")
+    indices = tuple(int(n) for n in match["actions"].replace(",", " ").split())
+    return AnnotatedStep(PlanStep(reasoning, step), description, indices)
+
+
+def render_annotation(steps: Sequence[AnnotatedStep]) -> str:
+    """The text that `parse_annotation` reads back into `steps`."""
+    return "\n".join(
+        f"## Step {n}\nReasoning: {s.step.reasoning}\nDescription: {s.description}\nStep: {s.step.step}\nActions: {list(s.actions)}"
+        for n, s in enumerate(steps, 1)
+    )
+
+
+def check_spans(steps: Sequence[AnnotatedStep], first: int, last: int) -> None:
+    """Hold the steps to the paper's rules. Raises AnnotationError naming the first one broken."""
+    for n, step in enumerate(steps, 1):
+        if not step.actions:
+            raise AnnotationError(f"step {n} covers no action")
+        if "scroll" in f"{step.step.step} {step.step.reasoning}".lower():
+            raise AnnotationError(f"step {n} mentions scrolling")
+    covered = [index for step in steps for index in step.actions]
+    if covered != list(range(first, last + 1)):
+        raise AnnotationError(f"the steps cover actions {covered}; expected {list(range(first, last + 1))} in this order, each once")
+
+
+def annotated_plan(steps: Sequence[AnnotatedStep]) -> Plan:
+    """The training target: reasoning and step only."""
+    return Plan(tuple(step.step for step in steps))

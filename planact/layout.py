@@ -1,0 +1,93 @@
+"""Where results lie under the runs folder, and the keys that make the same work be found again.
+
+    runs/data/<key>/      run.sqlite (trajectories, annotations), <kind>.parquet, manifest.json, README.md
+    runs/models/<role>-<key>/   checkpoint-*/, and the finished model
+    runs/eval/<recipe>-<key>/   run.sqlite (one trajectory per task), results.json, recipe.yaml
+    runs/<table>/         an ablation table: table.md, table.csv, ladder.svg, report.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planact.annotate import annotation_hash
+from planact.prompts import prompts_hash
+from planact.recipe import Recipe
+from planact.types import content_hash, to_dict
+
+STORE = "run.sqlite"
+MANIFEST = "manifest.json"
+FINISHED = "finished.json"  # written last: a model folder without it is not finished
+
+
+class NotBuilt(RuntimeError):
+    """Something that an earlier stage makes is missing; the message is the command that makes it."""
+
+
+def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
+    """Everything that changes the rows, and nothing else; which kinds are wanted is not part of it."""
+    data, agent = to_dict(recipe.data), recipe.agent
+    settings = {key: value for key, value in data.items() if key not in ("planner", "executor")}
+    endpoint = recipe.endpoints.get("teacher") if recipe.data.teacher == "endpoint" else None
+    return settings | {
+        "suite_version": suite_version,
+        "seed": recipe.seed,
+        "teacher_model": endpoint.model if endpoint else recipe.data.teacher,
+        "observation": agent.observation,
+        "grammar": agent.grammar,
+        "plan_history": agent.plan_history,
+        "prompts": prompts_hash(agent.prompts, agent.grammar),
+        "annotation": annotation_hash(),
+    }
+
+
+def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
+    return runs / "data" / content_hash(data_settings(recipe, suite_version), 10)
+
+
+def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
+    """Everything that changes a trained model. Raises NotBuilt when the rows in `folder` have not been built."""
+    kinds = getattr(recipe.data, role)
+    rows = read_manifest(folder)["rows"] if (folder / MANIFEST).exists() else {}
+    missing = [kind for kind in kinds if kind not in rows]
+    if missing:
+        raise NotBuilt(f"the {', '.join(missing)} rows of {recipe.name} are not built; build them with scripts/build_data.py")
+    return {
+        "role": role,
+        "rows": {kind: rows[kind]["hash"] for kind in kinds},
+        "base_model": base_model_identity(recipe.base_model),
+        "sft": recipe.sft_for(role),
+        "seed": recipe.seed,
+    }
+
+
+def model_folder(recipe: Recipe, role: str, folder: Path, runs: Path) -> Path:
+    return runs / "models" / f"{role}-{content_hash(model_settings(recipe, role, folder), 10)}"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MANIFEST).read_text())
+
+
+@cache
+def base_model_identity(base_model: str) -> str:
+    """A Hub id as it is; a local folder by the content of its files, so that another base is another model."""
+    folder = Path(base_model)
+    if not folder.is_dir():
+        return base_model
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja")):
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace `path` in one step, so that it is never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    part.replace(path)

@@ -1,0 +1,218 @@
+"""The plan-and-act loop. Evaluation, data generation and RL all run episodes through `run_episode`.
+
+    plan once ── for each turn: (replan?) ── executor answers ── parse ── act ── observe ── ... ── score
+
+Whether a planner is asked, and when again, is the recipe's `agent.planner` and `agent.replan`. Every way an episode can
+end is a `StopReason`; a bad answer of a model is a turn with a `failure`, never an exception.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Sequence
+
+from planact.actions import ActionFormatError, parse_action
+from planact.env import Env, EnvError
+from planact.llm import LLM, BudgetExceeded, Completion, ModelError
+from planact.plans import PlanFormatError, parse_plan
+from planact.prompts import executor_messages, planner_messages, prompts_hash, replanner_messages
+from planact.recipe import Agent
+from planact.types import FINAL_OPS, Action, FailureInfo, Observation, Op, Outcome, Plan, StopReason, Task, Trajectory, Turn, Usage
+
+MAX_INVALID = 3  # unreadable or impossible actions in a row that end an episode (released code: 3 empty actions)
+MAX_REPEATS = 5  # times the same action on an unchanged page ends an episode (released code: 5)
+
+
+class EpisodeEnd(Exception):
+    """Raised inside an episode when it is over; turned into a Trajectory in `run_episode` alone."""
+
+    def __init__(self, reason: StopReason, answer: str = "", error: str = ""):
+        super().__init__(reason)
+        self.reason, self.answer, self.error = reason, answer, error
+
+
+async def run_episode(task: Task, env: Env, agent: Agent, executor: LLM, planner: LLM | None = None, seed: int = 0) -> Trajectory:
+    """Run `task` to its end and score it.
+
+    An episode that the environment or the endpoint broke is returned unscored (`Outcome.success` None) with the error.
+    Raises BudgetExceeded only: a run out of money must stop, and this task must be run again later.
+    """
+    if (planner is None) != (agent.planner == "none"):
+        raise ValueError(f"agent.planner is {agent.planner!r} but the planner model is {planner!r}")
+    episode = Episode(task, env, agent, executor, planner, seed)
+    started = time.monotonic()
+    try:
+        end = await episode.run()
+        outcome = await env.score(end.answer)
+    except BudgetExceeded:
+        raise
+    except ModelError as error:
+        end, outcome = EpisodeEnd(StopReason.MODEL_ERROR, error=str(error)), Outcome(None, reason="the model failed")
+    except EnvError as error:
+        end, outcome = EpisodeEnd(StopReason.ENV_ERROR, error=str(error)), Outcome(None, reason="the environment failed")
+    return Trajectory(
+        task_id=task.id,
+        task_hash=task.hash,
+        intent=task.intent,
+        turns=tuple(episode.turns),
+        stop_reason=end.reason,
+        outcome=outcome,
+        final=episode.page,
+        answer=end.answer,
+        error=end.error,
+        seconds=time.monotonic() - started,
+        seed=seed,
+        prompts_hash=prompts_hash(agent.prompts, agent.grammar),
+    )
+
+
+class Episode:
+    """The state of one running episode: the turns so far, the page that is open and the plan in force."""
+
+    def __init__(self, task: Task, env: Env, agent: Agent, executor: LLM, planner: LLM | None, seed: int):
+        self.task, self.env, self.agent = task, env, agent
+        self.executor, self.planner, self.seed = executor, planner, seed
+        self.turns: list[Turn] = []
+        self.page: Observation | None = None
+        self.plan = Plan()
+
+    async def run(self) -> EpisodeEnd:
+        self.page = await self.env.reset(self.task)
+        try:
+            while True:
+                await self.turn()
+        except EpisodeEnd as end:
+            return end
+
+    async def turn(self) -> None:
+        """Plan if it is time, let the executor answer, carry the action out. Raises EpisodeEnd."""
+        self.check_limits()
+        replanned, plan_response, failure, planner_usage = False, "", None, Usage()
+        if self.planner and self.plan_is_due():
+            replanned, plan_response, failure, planner_usage = await self.make_plan()
+        completion = await self.ask_executor()
+        try:
+            action = parse_action(completion.text, self.agent.grammar)
+        except ActionFormatError as error:
+            action, failure = None, FailureInfo("format", str(error))
+        turn = Turn(
+            index=len(self.turns),
+            plan=self.plan,
+            observation=self.page,
+            response=completion.text,
+            action=action,
+            replanned=replanned,
+            plan_response=plan_response,
+            failure=failure,
+            planner=planner_usage,
+            executor=completion.usage,
+        )
+        self.turns.append(turn)
+        if action and action.op in FINAL_OPS:
+            raise EpisodeEnd(StopReason.ANSWERED if action.op == Op.STOP else StopReason.INFEASIBLE, _answer(action))
+        self.page = await self.observe(action, failure)
+
+    async def observe(self, action: Action | None, failure: FailureInfo | None) -> Observation:
+        if action is None:
+            return _same_page(self.page, failure.message)
+        return await self.env.step(action)
+
+    def check_limits(self) -> None:
+        if len(self.turns) >= self.agent.max_turns:
+            raise EpisodeEnd(StopReason.MAX_TURNS)
+        if _invalid_in_a_row(self.turns, self.page) >= MAX_INVALID:
+            raise EpisodeEnd(StopReason.INVALID_ACTIONS, error=self.page.error)
+        if _repeats(self.turns) >= MAX_REPEATS:
+            raise EpisodeEnd(StopReason.REPEATED_ACTION)
+        limit = self.agent.max_episode_tokens
+        if limit is not None and sum(_tokens(t.planner) + _tokens(t.executor) for t in self.turns) >= limit:
+            raise EpisodeEnd(StopReason.TOKEN_BUDGET)
+
+    def plan_is_due(self) -> bool:
+        if not self.turns:
+            return True
+        match self.agent.replan:
+            case "every_turn":
+                return True
+            case "every_k":
+                return len(self.turns) % self.agent.replan_every == 0
+            case "on_trigger":
+                return replan_trigger(self.turns, self.page) is not None
+        return False
+
+    async def make_plan(self) -> tuple[bool, str, FailureInfo | None, Usage]:
+        """Ask the planner until a plan can be read, `planner_retries` times more at most; else the plan in force stays."""
+        agent, first = self.agent, not self.turns
+        if first:
+            messages = planner_messages(agent.prompts, self.task.intent, self.page)
+        else:
+            messages = replanner_messages(agent.prompts, self.task.intent, self.turns, self.page, agent.plan_history)
+        usage, failure, completion = Usage(), None, None
+        for attempt in range(1 + agent.planner_retries):
+            completion = await self.planner.complete(
+                messages, max_tokens=agent.planner_max_tokens, temperature=agent.temperature, seed=self.seed + attempt
+            )
+            usage += completion.usage
+            try:
+                self.plan = parse_plan(completion.text)
+                return True, completion.text, None, usage
+            except PlanFormatError as error:
+                failure = FailureInfo("plan", str(error))
+            messages = [*messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": f"Error: {failure.message}"}]
+        return False, completion.text, failure, usage
+
+    async def ask_executor(self) -> Completion:
+        agent = self.agent
+        plan = self.plan if self.planner else None
+        messages = executor_messages(agent.prompts, agent.grammar, self.task.intent, plan, self.turns, self.page)
+        return await self.executor.complete(
+            messages, max_tokens=agent.executor_max_tokens, temperature=agent.temperature, seed=self.seed
+        )
+
+
+def replan_trigger(turns: Sequence[Turn], page: Observation) -> FailureInfo | None:
+    """Why the plan in force deserves a second look, None when nothing speaks against it.
+
+    The last action failed, changed nothing on the page, or led back to a page already acted on with the same action.
+    """
+    last = turns[-1]
+    if page.error:
+        return FailureInfo("grounding", page.error)
+    if last.action and last.action.op not in (Op.NOTE, Op.SCROLL) and page.text == last.observation.text:
+        return FailureInfo("environment", "the page did not change")
+    if _repeats(turns) > 1 or any(t.action == last.action and t.observation.text == last.observation.text for t in turns[:-1]):
+        return FailureInfo("plan", "the same action on the same page again")
+    return None
+
+
+def _answer(action: Action) -> str:
+    return action.text if action.op == Op.STOP else "N/A"
+
+
+def _same_page(page: Observation, error: str) -> Observation:
+    return Observation(page.text, page.outline, page.url, page.title, page.tabs, error, page.screenshot)
+
+
+def _invalid_in_a_row(turns: Sequence[Turn], page: Observation) -> int:
+    """Trailing turns whose action was unreadable or could not be carried out."""
+    errors = [t.observation.error for t in turns[1:]] + ([page.error] if turns else [])
+    count = 0
+    for error in reversed(errors):
+        if not error:
+            break
+        count += 1
+    return count
+
+
+def _repeats(turns: Sequence[Turn]) -> int:
+    """How many trailing turns did the same thing on the same page."""
+    count = 0
+    for turn in reversed(turns):
+        if turn.action != turns[-1].action or turn.observation.text != turns[-1].observation.text:
+            break
+        count += 1
+    return count
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens

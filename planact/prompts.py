@@ -1,0 +1,158 @@
+"""The one renderer: every prompt of every role, for inference and for training rows alike.
+
+Two prompt sets with the same fields and output formats: `full` for real models, `compact` without the prose so that a
+tiny model's context holds it. Formats follow the paper (A.3 planner, A.4 executor, A.10 replanner); the words are ours.
+A chat is a list of {"role", "content"}; a training row is such a chat plus the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from planact.actions import describe_action, render_action
+from planact.plans import render_plan, render_steps
+from planact.types import Action, Observation, Plan, Turn, content_hash
+
+SETS = ("full", "compact")
+PAST_PAGE = "** Simplified html **"  # stands for every page but the current one (WebRL, paper A.4)
+MAX_RAW = 300  # characters of an unreadable answer that stay in the history; ours
+
+Message = dict[str, str]
+
+_PLAN_FORMAT = """Write each step in exactly this form, numbered from 1:
+## Step 1
+Reasoning: why this step is needed
+Step: what to do"""
+
+_PLANNER = f"""You are the planner of a web agent. You get a user's request and the page that is open. Write a plan that another
+model, the executor, will carry out action by action.
+- Use few steps. Each step is a goal on the site that takes one or more actions; say what to reach, not which element to use.
+- Put every concrete value from the request (names, numbers, texts) into the step that needs it.
+- When something depends on what a page will show, say so: "if ..., then ...".
+- The reasoning of step 1 begins with what you see on the page that matters for the request.
+- When the request asks for information, the last step says what to report.
+{_PLAN_FORMAT}"""
+
+_REPLANNER = f"""You are the planner of a web agent. The executor has acted since your last plan. You get the user's request, your earlier
+plans, the actions so far and the page that is open now. Write the plan for what is still to be done.
+- Leave out what is finished. Keep the steps that are still right. Change or add steps where the page calls for it.
+- Replace descriptions by the values that the pages have shown: the plan is the executor's only memory.
+- Never state what has not been seen yet.
+- The reasoning of step 1 begins with what the page shows and whether the last actions worked.
+{_PLAN_FORMAT}"""
+
+_ACTIONS = {
+    "webrl": """do(action="Click", element="ID")
+do(action="Type", argument="TEXT", element="ID")
+do(action="Search", argument="TEXT", element="ID")  types and presses Enter
+do(action="Select Dropdown Option", argument="OPTION", element="ID")
+do(action="Hover", element="ID")
+do(action="Press Enter")
+do(action="Scroll Up") or do(action="Scroll Down")
+do(action="Goto", argument="URL")
+go_backward() or go_forward()
+exit(message="ANSWER")  ends the task; the answer is empty when nothing was asked, and N/A when the task cannot be done""",
+    "browsergym": """click('ID')
+fill('ID', 'TEXT')  followed by keyboard_press('Enter') on the next line to submit it
+select_option('ID', 'OPTION')
+hover('ID')
+keyboard_press('KEY')
+scroll(0, 400)
+goto('URL')
+go_back() or go_forward()
+send_msg_to_user('ANSWER')  ends the task; the answer is empty when nothing was asked
+report_infeasible('REASON')  ends the task when it cannot be done""",
+}
+
+_EXECUTOR = """You are the executor of a web agent. You carry out the user's task in a browser, one action at a time{guide}.
+Each round you get the current page; pages of earlier rounds are left out. Answer with optional comment lines and then exactly one
+action:
+# Element: the element you act on, as the page describes it
+# Note: anything that you must remember, because this page will not be shown again
+
+Actions, with ID standing for an element's id on the current page:
+{actions}"""
+_WITH_PLAN = (
+    ", following a plan. Work out from your earlier actions which step you are at. The plan may be coarse: a step can take several actions"
+)
+
+_SYSTEM = {
+    "full": {
+        "planner": _PLANNER,
+        "replanner": _REPLANNER,
+        "executor": _EXECUTOR.replace("{guide}", _WITH_PLAN),
+        "react": _EXECUTOR.replace("{guide}", ""),
+    },
+    "compact": {"planner": "plan", "replanner": "replan", "executor": "act", "react": "act"},
+}
+
+
+def prompts_hash(prompts: str, grammar: str) -> str:
+    """Identity of a prompt set; goes with every row, trajectory and run."""
+    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, "2"])
+
+
+def planner_messages(prompts: str, intent: str, page: Observation) -> list[Message]:
+    """The first plan: request and first page without ids."""
+    return [
+        {"role": "system", "content": _SYSTEM[prompts]["planner"]},
+        {"role": "user", "content": f"## User Query\n{intent}\n\n## Initial HTML State\n{page.outline}"},
+    ]
+
+
+def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: Observation, plan_history: int | None) -> list[Message]:
+    """A new plan after `turns`; the last `plan_history` plans (None: all) stay as chat turns, their pages left out."""
+    planned = [i for i, turn in enumerate(turns) if turn.replanned]
+    kept = planned if plan_history is None else planned[len(planned) - min(plan_history, len(planned)) :]
+    messages = [{"role": "system", "content": _SYSTEM[prompts]["replanner"]}]
+    for i in kept:
+        messages.append({"role": "user", "content": _planner_round(turns[:i], PAST_PAGE)})
+        messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
+    messages.append({"role": "user", "content": _planner_round(turns, page.outline)})
+    messages[1]["content"] = f"## User Query\n{intent}\n\n{messages[1]['content']}"
+    return messages
+
+
+def executor_messages(prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation) -> list[Message]:
+    """The next action. `plan` None is the no-planner agent (ReAct); an empty plan is a planner that wrote nothing readable."""
+    role = "react" if plan is None else "executor"
+    system = _SYSTEM[prompts][role].replace("{actions}", _ACTIONS[grammar])
+    head = f"{system}\n\n# Task\n{intent}"
+    if plan is not None:
+        head += f"\n\n# Plan\n{render_steps(plan)}"
+    messages = [{"role": "system", "content": head}]
+    for turn in turns:
+        messages.append({"role": "user", "content": _page(PAST_PAGE, turn.observation.error)})
+        messages.append({"role": "assistant", "content": _past_answer(turn, grammar)})
+    messages.append({"role": "user", "content": _page(page.text, page.error)})
+    return messages
+
+
+def planner_answer(plan: Plan) -> Message:
+    """The training target of a planner or replanner row."""
+    return {"role": "assistant", "content": render_plan(plan)}
+
+
+def executor_answer(action: Action, grammar: str) -> Message:
+    """The training target of an executor row."""
+    return {"role": "assistant", "content": render_action(action, grammar)}
+
+
+def _planner_round(turns: Sequence[Turn], page: str) -> str:
+    actions = "\n".join(f"{n}. {_past_action(turns, n - 1)}" for n in range(1, len(turns) + 1)) or "none"
+    return f"# Previous Actions\n{actions}\n\n# HTML\n{page}"
+
+
+def _past_action(turns: Sequence[Turn], i: int) -> str:
+    action = turns[i].action
+    text = describe_action(action) if action else "unreadable answer"
+    error = turns[i + 1].observation.error if i + 1 < len(turns) else ""
+    return f"{text} (failed: {error})" if error else text
+
+
+def _page(text: str, error: str) -> str:
+    return f"{text}\n\nError: {error}" if error else text
+
+
+def _past_answer(turn: Turn, grammar: str) -> str:
+    return render_action(turn.action, grammar) if turn.action else turn.response[:MAX_RAW]

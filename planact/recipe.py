@@ -1,0 +1,228 @@
+"""One YAML file is one ablation row: the types of a recipe, and how a file becomes one.
+
+`load_recipe` reads the file, merges its parents (`extends`) and the `--set` overrides, and checks every name, type and
+range before anything heavy is imported. A missing section means that the stage is not part of the recipe.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from planact.recipe_check import UnknownKey, build, check_keys, rule, wrong
+from planact.recipe_yaml import Node, RecipeError, dump, merge, read_override, read_tree
+from planact.sft_keys import sft_keys
+from planact.types import content_hash, to_dict
+
+__all__ = ["Agent", "Data", "Endpoint", "Eval", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
+
+Role = Literal["planner", "executor", "teacher"]
+TRAINED_ROLES = ("planner", "executor")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """How an episode is run. `none` plans nothing, `base` prompts the base model, `trained` the recipe's own checkpoint."""
+
+    planner: Literal["none", "base", "trained"] = "trained"
+    executor: Literal["base", "trained"] = "trained"
+    replan: Literal["never", "every_turn", "every_k", "on_trigger"] = "never"
+    replan_every: int = rule(3, low=1)  # turns, for every_k
+    prompts: Literal["full", "compact"] = "full"
+    observation: Literal["axtree", "html", "short"] = "axtree"
+    grammar: Literal["webrl", "browsergym"] = "webrl"
+    plan_history: int | None = rule(None, low=0)  # earlier plans kept as chat turns for the replanner; None: all (paper A.10)
+    max_turns: int = rule(30, low=1)  # turns; the released code's default
+    planner_max_tokens: int = rule(4096, low=1)  # completion tokens of one call
+    executor_max_tokens: int = rule(1024, low=1)  # completion tokens of one call
+    temperature: float = rule(0.0, low=0)  # 0: greedy (paper)
+    max_episode_tokens: int | None = rule(None, low=1)  # prompt + completion tokens of one episode; None: no limit
+    planner_retries: int = rule(1, low=0)  # calls after an unreadable plan
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server that plays one role."""
+
+    base_url: str = rule(pattern=r"https?://\S+", wants="a URL such as http://localhost:8000/v1")
+    model: str = rule(pattern=r".+", wants="the model's name on that server")
+    api_key_env: str = rule(
+        "",
+        pattern=r"([A-Z_][A-Z0-9_]*)?",
+        wants="the NAME of an environment variable such as OPENAI_API_KEY, never the key itself",
+        secret=True,
+    )
+    usd_per_m_prompt: float | None = rule(None, low=0)  # USD per million tokens; None: not known
+    usd_per_m_completion: float | None = rule(None, low=0)  # USD per million tokens; None: not known
+    timeout: float = rule(120.0, low=0.001)  # seconds per call
+    max_in_flight: int = rule(16, low=1)  # calls
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the training rows are made of."""
+
+    suite: str = "miniweb"
+    tasks: int | None = rule(None, low=1)  # training tasks rolled out; None: all
+    teacher: Literal["scripted", "endpoint"] = "scripted"
+    teacher_error_rate: float = rule(0.0, low=0, high=1)  # share of the scripted teacher's answers that are wrong on purpose
+    planner: tuple[Literal["plan", "replan"], ...] = ("plan",)  # row kinds
+    executor: tuple[Literal["act", "act_dynamic", "react"], ...] = ("act",)  # row kinds
+    near_duplicate: float = rule(0.9, low=0, high=1)  # Jaccard threshold of 5-character shingles
+
+
+@dataclass(frozen=True)
+class Eval:
+    """What is measured, and on what."""
+
+    suite: str = "miniweb"
+    split: Literal["validation", "test"] = "test"
+    scorer: str = "miniweb"
+    limit: int | None = rule(None, low=1)  # tasks; None: all
+    episodes_in_flight: int = rule(8, low=1)
+    serving: Literal["local", "endpoint"] = "local"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of an ablation, resolved: no parents, no overrides."""
+
+    name: str = rule(
+        pattern=r"[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*", wants="a name usable as a folder (letters, digits, . _ + - and / between parts)"
+    )
+    seed: int = rule(low=0, high=2**32 - 1)  # what numpy accepts
+    base_model: str = rule(pattern=r".+", wants="a Hub id or a folder")
+    description: str = ""
+    agent: Agent | None = None
+    endpoints: Mapping[Role, Endpoint] = field(default_factory=dict)
+    data: Data | None = None
+    sft: Mapping[str, Any] | None = None  # TRL's SFTConfig and ModelConfig names; `planner:` and `executor:` override per role
+    eval: Eval | None = None
+
+    def sft_for(self, role: str) -> dict[str, Any]:
+        """The `sft` settings of "planner" or "executor". Raises RecipeError without an `sft` section or on another role."""
+        if role not in TRAINED_ROLES:
+            raise RecipeError(f"no sft settings for the role '{role}'; roles are planner and executor")
+        if self.sft is None:
+            raise RecipeError(f"the recipe '{self.name}' has no sft section; add `sft: {{}}` for TRL's defaults")
+        shared = {key: value for key, value in self.sft.items() if key not in TRAINED_ROLES}
+        return copy.deepcopy(_merged(shared, self.sft.get(role, {})))  # trainers write into such settings
+
+    def to_yaml(self) -> str:
+        """The resolved recipe; it loads to an equal one."""
+        return dump({key: value for key, value in to_dict(self).items() if value is not None})
+
+    def section_hash(self, *names: str) -> str:
+        """Content hash of the named sections and scalars. Raises RecipeError on an unknown name."""
+        known = to_dict(self)
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"a recipe has no section '{name}'; choose from {', '.join(known)}")
+        return content_hash({name: known[name] for name in names})
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in `path` with its parents merged in and `section.key=value` overrides on top, the last one winning.
+
+    Raises RecipeError, whose message names the place and the key.
+    """
+    return resolve(read_tree(Path(path)), [read_override(text) for text in overrides])
+
+
+def resolve(tree: Node, layers: Sequence[Node] = ()) -> Recipe:
+    """A recipe's tree with override trees laid over it, checked. Raises RecipeError."""
+    tree = reduce(merge, layers, tree)
+    try:
+        recipe = build(Recipe, tree)
+        if recipe.sft is not None:
+            _check_sft(tree.value["sft"])
+    except UnknownKey as error:
+        homes = _elsewhere(error.key)
+        hint = f" ('{error.key}' belongs to {' and '.join(homes)})" if homes else ""
+        raise RecipeError(f"{error}{hint}") from None
+    _check_conflicts(recipe, tree)
+    return recipe
+
+
+def _elsewhere(key: str) -> list[str]:
+    """The sections that know `key`."""
+    sections = {"the top level": Recipe, "agent": Agent, "endpoints.<role>": Endpoint, "data": Data, "eval": Eval}
+    homes = [name for name, kind in sections.items() if key in {field.name for field in dataclasses.fields(kind)}]
+    return homes + ["sft"] * (key in sft_keys())
+
+
+def _check_sft(node: Node) -> None:
+    """Raises RecipeError on a key that TRL does not know. Values are TRL's to check."""
+    for role in TRAINED_ROLES:
+        if role in node.value:
+            if not isinstance(node.value[role].value, dict):
+                raise wrong(node.value[role], f"sft.{role}", f"a mapping of TRL settings, e.g. `{role}: {{lora_r: 16}}`")
+            if sft_keys():
+                check_keys(node.value[role], sft_keys(), f"sft.{role}")
+    if sft_keys():
+        check_keys(node, sft_keys() | set(TRAINED_ROLES), "sft")
+
+
+def _check_conflicts(recipe: Recipe, tree: Node) -> None:
+    """Raises RecipeError on settings that are valid alone and cannot work together."""
+
+    def refuse(section: str, key: str, reason: str) -> None:
+        raise RecipeError(f"{tree.value[section].value[key].where}: {section}.{key}: {reason}")
+
+    agent, roles = recipe.agent, []
+    if agent and agent.planner == "none" and agent.replan != "never":
+        refuse("agent", "replan", f"'{agent.replan}' needs a planner; set agent.replan to never, or agent.planner to base or trained")
+    if recipe.data and recipe.data.teacher == "endpoint":
+        roles.append(("data", "teacher", "teacher"))
+    if recipe.eval and recipe.eval.serving == "endpoint":
+        roles.append(("eval", "serving", "executor"))
+        if agent and agent.planner != "none":
+            roles.append(("eval", "serving", "planner"))
+    for section, key, role in roles:
+        if role not in recipe.endpoints:
+            refuse(section, key, f"'endpoint' needs a server; add endpoints.{role} with base_url and model")
+
+
+def _merged(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule of `extends` on plain data."""
+    result = dict(base)
+    for key, value in child.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def config_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What changed from `a` to `b`, one line per key: "agent.replan: never -> every_turn"."""
+    old, new = dict(_flat(a)), dict(_flat(b))
+    lines = []
+    for key in [*old, *(k for k in new if k not in old)]:
+        before, after = (side.get(key, _ABSENT) for side in (old, new))
+        if before != after or type(before) is not type(after):
+            lines.append(f"{key}: {_show(before, after)} -> {_show(after, before)}")
+    return lines
+
+
+_ABSENT = object()
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def _show(value: Any, other: Any) -> str:
+    if value is _ABSENT:
+        return "(not set)"
+    if isinstance(value, str) and str(other) != value:
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)  # quoted where "3" would look like 3

@@ -1,0 +1,1 @@
+"""Dataset builders: from benchmark tasks to the rows that planners and executors are trained on."""

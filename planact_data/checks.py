@@ -1,0 +1,88 @@
+"""Gates that rows must pass: no test task in the training data, no row or query twice, no value from the future."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable, Sequence
+
+from planact.actions import describe_action
+from planact.types import Plan, Task, Turn, content_hash
+
+LEAK_JACCARD = 0.9  # share of common words from which two intents count as the same request; ours
+SHINGLE = 5  # characters
+_WORDS = re.compile(r"\w+")
+_VALUES = re.compile(r"'([^']{2,})'|(?<![\w.])([#$]?\w*\d[\w.,:-]*\w|\d)")
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(_WORDS.findall(text.lower()))
+
+
+def jaccard(a: frozenset, b: frozenset) -> float:
+    return len(a & b) / len(a | b) if a or b else 1.0
+
+
+def leaks(intent: str, forbidden: Sequence[frozenset[str]]) -> bool:
+    """True when `intent` is, up to case, punctuation and a word or so, one of the `forbidden` intents (as `words`)."""
+    mine = words(intent)
+    return any(jaccard(mine, other) >= LEAK_JACCARD for other in forbidden)
+
+
+def drop_leaks(tasks: Iterable[Task], forbidden: Iterable[Task]) -> tuple[list[Task], list[Task]]:
+    """Split `tasks` into those that no `forbidden` (validation or test) intent matches, and those that leak."""
+    others = [words(task.intent) for task in forbidden]
+    kept, leaked = [], []
+    for task in tasks:
+        (leaked if leaks(task.intent, others) else kept).append(task)
+    return kept, leaked
+
+
+def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[Task], list[Task]]:
+    """Keep the first of each group of queries whose 5-character shingles have a Jaccard similarity of `threshold` or more."""
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=min(threshold, 0.99), num_perm=64)
+    shingles: dict[str, frozenset[str]] = {}
+    kept, dropped = [], []
+    for task in tasks:
+        mine = _shingles(task.intent)
+        sketch = MinHash(num_perm=64)
+        sketch.update_batch([s.encode() for s in mine])
+        if any(jaccard(mine, shingles[other]) >= threshold for other in index.query(sketch)):
+            dropped.append(task)
+        else:
+            index.insert(task.id, sketch)
+            shingles[task.id] = mine
+            kept.append(task)
+    return kept, dropped
+
+
+def drop_duplicates(rows: Iterable[dict]) -> tuple[list[dict], int]:
+    """Rows without those whose prompt and completion an earlier row has; and how many were dropped."""
+    seen: set[str] = set()
+    kept, dropped = [], 0
+    for row in rows:
+        key = content_hash([row["prompt"], row["completion"]], 32)
+        if key in seen:
+            dropped += 1
+        else:
+            seen.add(key)
+            kept.append(row)
+    return kept, dropped
+
+
+def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -> list[str]:
+    """Values in `plan` (quoted texts, and words with digits) that no page up to turn `done` has shown, but a later one does."""
+    seen = intent + "".join(_sight(turn) for turn in turns[:done]) + turns[done].observation.outline
+    later = "".join(_sight(turn) for turn in turns[done:])
+    values = {a or b for step in plan.steps for a, b in _VALUES.findall(f"{step.reasoning} {step.step}")}
+    return sorted(v for v in values if v not in seen and v in later)
+
+
+def _sight(turn: Turn) -> str:
+    return f"{turn.observation.outline}\n{describe_action(turn.action)}\n"
+
+
+def _shingles(text: str) -> frozenset[str]:
+    text = " ".join(text.lower().split())
+    return frozenset(text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1)))

@@ -1,0 +1,1 @@
+"""Worlds that implement `planact.env.Env`."""

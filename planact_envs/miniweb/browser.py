@@ -1,0 +1,236 @@
+"""A text browser over an ASGI application: links, forms, tabs and history, no JavaScript, about a millisecond a step."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+from selectolax.lexbor import LexborNode
+
+from planact.types import Action, Op
+from planact_envs.page import Page, option_labels, read_html
+
+MAX_REDIRECTS = 10
+NO_SUBMIT = frozenset({"submit", "button", "reset", "image", "file"})
+
+
+def with_database(app, database: sqlite3.Connection):
+    """`app` with `request.state.db` set, so that one application serves many isolated episodes."""
+
+    async def asgi(scope, receive, send):
+        await app({**scope, "state": {"db": database}}, receive, send)
+
+    return asgi
+
+
+class ActionFailed(Exception):
+    """The action cannot be carried out on this page; the message is shown to the agent."""
+
+
+@dataclass
+class Tab:
+    history: list[str] = field(default_factory=list)  # urls
+    position: int = -1
+    url: str = "about:blank"
+    html: str = ""
+    values: dict[str, str] = field(default_factory=dict)  # typed, chosen or checked on this page, by element id
+    focus: str = ""  # id of the textbox last typed into
+    page: Page = field(default_factory=lambda: read_html(""))
+
+
+class TextBrowser:
+    """Tabs over one application. `act` changes state or raises ActionFailed and changes nothing."""
+
+    def __init__(self, app, hosts: frozenset[str]):
+        """`app` is an ASGI application; only http urls whose host is in `hosts` are opened."""
+        self.hosts = hosts
+        transport = httpx.ASGITransport(app)
+        self.client = httpx.AsyncClient(transport=transport, follow_redirects=True, max_redirects=MAX_REDIRECTS, trust_env=False)
+        self.tabs = [Tab()]
+        self.current = 0
+
+    @property
+    def tab(self) -> Tab:
+        return self.tabs[self.current]
+
+    async def act(self, action: Action) -> None:
+        match action.op:
+            case Op.CLICK:
+                await self._click(action.element)
+            case Op.TYPE:
+                self._type(action.element, action.text)
+            case Op.SEARCH:
+                self._type(action.element, action.text)
+                await self._submit_from(action.element)
+            case Op.SELECT:
+                self._select(action.element, action.text)
+            case Op.HOVER:
+                self._element(action.element)
+            case Op.PRESS:
+                if action.text.lower() == "enter" and self.tab.focus:
+                    await self._submit_from(self.tab.focus)
+            case Op.GOTO:
+                await self.goto(action.text)
+            case Op.BACK:
+                await self._travel(-1)
+            case Op.FORWARD:
+                await self._travel(+1)
+            case Op.NEW_TAB:
+                self.tabs.append(Tab())
+                self.current = len(self.tabs) - 1
+            case Op.TAB_FOCUS:
+                self.current = self._tab_index(action.text)
+            case Op.CLOSE_TAB:
+                self._close_tab()
+            case Op.SCROLL | Op.NOTE:
+                pass  # the text browser shows the whole page at once
+            case _:
+                raise ActionFailed(f"{action.op} is not an action on a page")
+
+    async def goto(self, url: str) -> None:
+        """Open `url` in the current tab and put it into the history."""
+        await self._load("GET", urljoin(self.tab.url, url))
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    async def fetch(self, url: str) -> str:
+        """The HTML at `url`, without touching any tab."""
+        return (await self.client.get(url)).text
+
+    async def _load(self, method: str, url: str, data: dict[str, list[str]] | None = None, record: bool = True) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.netloc not in self.hosts:
+            raise ActionFailed(f"{url!r} is outside this environment; its sites are {', '.join(sorted(self.hosts))}")
+        try:
+            response = await (self.client.get(url) if method == "GET" else self.client.post(url, data=data))
+        except (httpx.TooManyRedirects, httpx.InvalidURL) as error:
+            raise ActionFailed(f"{url!r} could not be opened: {error}") from error
+        tab = self.tab
+        tab.url, tab.html, tab.values, tab.focus = str(response.url), response.text, {}, ""
+        tab.page = read_html(tab.html)
+        if record:
+            tab.history[tab.position + 1 :] = [tab.url]
+            tab.position += 1
+
+    def _element(self, key: str) -> LexborNode:
+        if key not in self.tab.page.elements:
+            last = len(self.tab.page.elements)
+            raise ActionFailed(f"no element {key!r} on this page; it has elements 1 to {last}" if last else "this page has no elements")
+        node = self.tab.page.nodes[key]
+        if "disabled" in node.states:
+            raise ActionFailed(f"{node.role} {node.name!r} is disabled")
+        return self.tab.page.elements[key]
+
+    def _set(self, key: str, value: str) -> None:
+        self.tab.values[key] = value
+        self.tab.page = read_html(self.tab.html, self.tab.values)
+
+    def _type(self, key: str, text: str) -> None:
+        self._element(key)
+        node = self.tab.page.nodes[key]
+        if node.role != "textbox":
+            raise ActionFailed(f"{node.role} {node.name!r} is not a text field")
+        self._set(key, text)
+        self.tab.focus = key
+
+    def _select(self, key: str, label: str) -> None:
+        element = self._element(key)
+        node = self.tab.page.nodes[key]
+        if node.role != "combobox":
+            raise ActionFailed(f"{node.role} {node.name!r} has no options")
+        labels = option_labels(element)
+        wanted = label.strip().lower()
+        matches = [x for x in labels if x.lower() == wanted] or [x for x in labels if wanted and wanted in x.lower()]
+        if not matches:
+            raise ActionFailed(f"{node.name!r} has no option {label!r}; it has {', '.join(labels)}")
+        self._set(key, matches[0])
+
+    async def _click(self, key: str) -> None:
+        element = self._element(key)
+        node = self.tab.page.nodes[key]
+        if node.role == "link":
+            await self.goto(element.attributes["href"] or "")
+        elif node.role == "button":
+            await self._submit_from(key)
+        elif node.role == "checkbox":
+            self._set(key, "" if "checked" in node.states else "on")
+        elif node.role == "radio":
+            self._choose_radio(key, element)
+        else:
+            self.tab.focus = key  # a click into a field only focuses it
+
+    def _choose_radio(self, key: str, element: LexborNode) -> None:
+        group = element.attributes.get("name")
+        for other, candidate in self.tab.page.elements.items():
+            if candidate.tag == "input" and candidate.attributes.get("name") == group:
+                self.tab.values[other] = ""
+        self._set(key, "on")
+
+    async def _submit_from(self, key: str) -> None:
+        """Submit the form around element `key`, as its button or as Enter in its field."""
+        element = self._element(key)
+        form = element.parent
+        while form is not None and form.tag != "form":
+            form = form.parent
+        if form is None:
+            return  # a button without a form does nothing without JavaScript
+        data = self._form_data(form, pressed=element)
+        url = urljoin(self.tab.url, form.attributes.get("action") or self.tab.url)
+        if (form.attributes.get("method") or "get").lower() == "post":
+            await self._load("POST", url, data)
+        else:
+            await self._load("GET", str(httpx.URL(url, params=data)))
+
+    def _form_data(self, form: LexborNode, pressed: LexborNode) -> dict[str, list[str]]:
+        keys = {element.mem_id: key for key, element in self.tab.page.elements.items()}
+        data: dict[str, list[str]] = {}
+        for field_ in form.css("input, select, textarea, button"):
+            name = field_.attributes.get("name")
+            if name and "disabled" not in field_.attributes:
+                value = self._field_value(field_, keys.get(field_.mem_id, ""), pressed)
+                if value is not None:
+                    data.setdefault(name, []).append(value)
+        return data
+
+    def _field_value(self, element: LexborNode, key: str, pressed: LexborNode) -> str | None:
+        """What this control sends, None when it sends nothing."""
+        attributes, kind = element.attributes, (element.attributes.get("type") or "").lower()
+        if element.tag == "button" or kind in NO_SUBMIT:
+            return (attributes.get("value") or "") if element.mem_id == pressed.mem_id else None
+        if kind == "hidden":
+            return attributes.get("value") or ""
+        node = self.tab.page.nodes.get(key)
+        if node is None:  # not shown, so not changed
+            return attributes.get("value") or ""
+        if kind in ("checkbox", "radio"):
+            return (attributes.get("value") or "on") if "checked" in node.states else None
+        if element.tag == "select":
+            return next((_option_value(o) for o in element.css("option") if " ".join(o.text().split()) == node.value), "")
+        return node.value
+
+    async def _travel(self, step: int) -> None:
+        tab = self.tab
+        position = tab.position + step
+        if not 0 <= position < len(tab.history):
+            raise ActionFailed("there is no page to go back to" if step < 0 else "there is no page to go forward to")
+        await self._load("GET", tab.history[position], record=False)
+        tab.position = position
+
+    def _tab_index(self, text: str) -> int:
+        if not text.isdigit() or int(text) >= len(self.tabs):
+            raise ActionFailed(f"there is no tab {text!r}; tabs are 0 to {len(self.tabs) - 1}")
+        return int(text)
+
+    def _close_tab(self) -> None:
+        if len(self.tabs) == 1:
+            raise ActionFailed("the last tab cannot be closed")
+        del self.tabs[self.current]
+        self.current = max(0, self.current - 1)
+
+
+def _option_value(option: LexborNode) -> str:
+    value = option.attributes.get("value")
+    return " ".join(option.text().split()) if value is None else value

@@ -1,0 +1,96 @@
+"""Plan steps with their moves. One kind of step has one wording on every site, because tiny models learn from it.
+
+A value is given as `Value`: a plain one is quoted in the step; one read on the way stands there as {fact}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planact.types import Op
+from planact_envs.miniweb.solution import Fact, Move, Stage
+
+
+@dataclass(frozen=True)
+class Value:
+    """`text` is what to type or click; `shown` is how a plan step names it."""
+
+    text: str
+    shown: str
+
+
+def plain(text: str) -> Value:
+    """A value that the intent gives."""
+    return Value(text, f"'{text}'")
+
+
+def fact(name: str, text: str, unknown: str, seen_after: int) -> tuple[Value, dict[str, Fact]]:
+    """A value that can be read after `seen_after` moves, and the entry for `Solution.facts`."""
+    return Value(text, "{" + name + "}"), {name: Fact(f"'{text}'", unknown, seen_after)}
+
+
+def click(name: str, role: str = "link") -> Move:
+    return Move(Op.CLICK, role, name)
+
+
+def press(name: str) -> Move:
+    return click(name, "button")
+
+
+def type_(name: str, text: str) -> Move:
+    return Move(Op.TYPE, "textbox", name, text)
+
+
+def enter(name: str, text: str) -> Move:
+    """Type into a search box and press Enter."""
+    return Move(Op.SEARCH, "textbox", name, text)
+
+
+def choose(name: str, option: str) -> Move:
+    return Move(Op.SELECT, "combobox", name, option)
+
+
+def search(what: str, value: Value, reasoning: str) -> Stage:
+    """`what` names the search box: "products", "members", "projects" or "orders"."""
+    return Stage(f"Search the {what} for {value.shown}.", reasoning, (enter(f"Search {what}", value.text),))
+
+
+def search_products(value: Value) -> Stage:
+    return search("products", value, "The home page has a search box for products.")
+
+
+def search_projects(value: Value) -> Stage:
+    return search("projects", value, "The page of all projects has a search box.")
+
+
+def search_members(value: Value) -> Stage:
+    return search("members", value, "The members page has a search box.")
+
+
+def go(link: str, reasoning: str) -> Stage:
+    """Follow a link that stands on every page of the site."""
+    return Stage(f"Go to the page '{link}'.", reasoning, (click(link),))
+
+
+def open_result(kind: str, value: Value) -> Stage:
+    """Open one of the things that a search found."""
+    return Stage(f"Open {value.shown} in the search results.", f"The search results list the {kind}.", (click(value.text),))
+
+
+def open_listed(kind: str, value: Value, on_page: int = 1) -> Stage:
+    """Open a thing from a list that may go on over several pages."""
+    moves = (click("Next page"),) * (on_page - 1) + (click(value.text),)
+    return Stage(f"Find {value.shown} in the list and open it.", f"The {kind} is on a page of this list.", moves)
+
+
+def submit(step: str, reasoning: str, *moves: Move) -> Stage:
+    """Fill in a form and send it, or press a single button."""
+    return Stage(step, reasoning, moves)
+
+
+def answer(what: str, text: str) -> Stage:
+    return Stage(f"Report the {what} shown on the page.", f"The page shows the {what}.", (Move(Op.STOP, text=text),))
+
+
+def stop() -> Stage:
+    return Stage("Stop: the task is done.", "Nothing is left to do.", (Move(Op.STOP),))

@@ -1,0 +1,153 @@
+"""The page tree: what every back end reads a page into, and what every serializer writes from.
+
+`read_html` is the reader for served HTML (no JavaScript). Elements that can be acted on get ids "1", "2", ... in
+document order, so the same page always has the same ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+INTERACTIVE = frozenset({"link", "button", "textbox", "combobox", "checkbox", "radio"})
+INPUT_ROLES = {
+    "submit": "button",
+    "button": "button",
+    "reset": "button",
+    "image": "button",
+    "checkbox": "checkbox",
+    "radio": "radio",
+}  # every other input type is a textbox
+ROLES = {"ul": "list", "ol": "list", "li": "listitem", "table": "table", "tr": "row", "td": "cell", "th": "cell", "option": "option"}
+ROLES |= {f"h{level}": "heading" for level in range(1, 7)}
+SKIPPED = frozenset({"script", "style", "template", "noscript", "head", "label", "-comment", "meta", "link"})
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`role` is the ARIA role, or "text" for a run of text (in `name`), or "group" for a plain container."""
+
+    role: str
+    name: str = ""
+    id: str = ""  # only on elements that can be acted on
+    value: str = ""  # of a textbox, or the chosen option's label of a combobox
+    states: tuple[str, ...] = ()  # "checked", "disabled", "selected"
+    tag: str = ""
+    children: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A parsed page: its tree, its title, and the source element behind each id."""
+
+    root: Node
+    title: str
+    elements: Mapping[str, LexborNode]
+    nodes: Mapping[str, Node]
+
+
+def read_html(html: str, values: Mapping[str, str] | None = None) -> Page:
+    """Parse `html`. `values` holds what was typed, selected or checked on this page so far, by element id."""
+    tree = LexborHTMLParser(html)
+    reader = _Reader(tree, values or {})
+    root = Node("page", children=tuple(reader.children(tree.body))) if tree.body else Node("page")
+    title = tree.css_first("title")
+    return Page(root, _clean(title.text()) if title else "", reader.elements, reader.nodes)
+
+
+class _Reader:
+    def __init__(self, tree: LexborHTMLParser, values: Mapping[str, str]):
+        self.values = values
+        self.elements: dict[str, LexborNode] = {}
+        self.nodes: dict[str, Node] = {}
+        self.labels = {label.attributes["for"]: _clean(label.text()) for label in tree.css("label[for]")}
+
+    def children(self, element: LexborNode):
+        for child in element.iter(include_text=True):
+            tag = child.tag
+            if tag == "-text":
+                if text := _clean(child.text_content or ""):
+                    yield Node("text", text)
+            elif tag not in SKIPPED and not _hidden(child):
+                yield from self.element(child, tag)
+
+    def element(self, element: LexborNode, tag: str):
+        role = _role(element, tag)
+        if role in INTERACTIVE:
+            yield self.interactive(element, tag, role)
+        elif role in ("group", "page"):
+            yield from self.children(element)  # plain containers add nothing to what an agent needs to know
+        elif role == "heading":
+            yield Node(role, _clean(element.text()), tag=tag)
+        else:
+            yield Node(role, tag=tag, children=tuple(self.children(element)))
+
+    def interactive(self, element: LexborNode, tag: str, role: str) -> Node:
+        key = str(len(self.elements) + 1)
+        self.elements[key] = element
+        attributes = element.attributes
+        states = ("disabled",) if "disabled" in attributes else ()
+        value, options = "", ()
+        if role == "combobox":
+            labels = option_labels(element)
+            value = self.values.get(key) or _selected(element)
+            options = tuple(Node("option", label, tag="option", states=("selected",) if label == value else ()) for label in labels)
+        elif role == "textbox":
+            value = self.values.get(key, _default_text(element, tag))
+        elif role in ("checkbox", "radio") and self.values.get(key, "on" if "checked" in attributes else "") == "on":
+            states += ("checked",)
+        node = Node(role, self.name(element, tag), key, value, states, tag, options)
+        self.nodes[key] = node
+        return node
+
+    def name(self, element: LexborNode, tag: str) -> str:
+        """A short form of the accessible-name computation: aria-label, label, own text, value, placeholder, title."""
+        attributes = element.attributes
+        if label := attributes.get("aria-label"):
+            return _clean(label)
+        if label := self.labels.get(attributes.get("id") or ""):
+            return label
+        if tag in ("a", "button") and (text := _clean(element.text())):
+            return text
+        if tag == "input" and INPUT_ROLES.get(attributes.get("type") or "") == "button" and attributes.get("value"):
+            return _clean(attributes["value"])
+        return _clean(attributes.get("placeholder") or attributes.get("title") or "")
+
+
+def option_labels(select: LexborNode) -> list[str]:
+    """The visible labels of a select's options, in order."""
+    return [_clean(option.text()) for option in select.css("option")]
+
+
+def _selected(select: LexborNode) -> str:
+    options = select.css("option")
+    chosen = [o for o in options if "selected" in o.attributes] or options[:1]
+    return _clean(chosen[0].text()) if chosen else ""
+
+
+def _default_text(element: LexborNode, tag: str) -> str:
+    return element.text() if tag == "textarea" else element.attributes.get("value") or ""
+
+
+def _role(element: LexborNode, tag: str) -> str:
+    if tag == "a":
+        return "link" if "href" in element.attributes else "group"
+    if tag == "input":
+        return INPUT_ROLES.get((element.attributes.get("type") or "text").lower(), "textbox")
+    if tag in ("button", "textarea", "select"):
+        return {"button": "button", "textarea": "textbox", "select": "combobox"}[tag]
+    return ROLES.get(tag, "group")
+
+
+def _hidden(element: LexborNode) -> bool:
+    attributes = element.attributes
+    if not attributes:
+        return False
+    style = (attributes.get("style") or "").replace(" ", "")
+    return "hidden" in attributes or attributes.get("type") == "hidden" or attributes.get("aria-hidden") == "true" or "display:none" in style
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,386 @@
+"""The run store under kills, two processes, damage and changed settings."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planact.store import ConfigChanged, RunLocked, RunStore, StoreDamaged, StoreError, differences, read_run
+
+RECIPE = {"name": "row1", "agent": {"replan": "never", "max_turns": 30}, "sites": ["shop", "map"]}
+
+WRITER = """
+import sys
+from pathlib import Path
+from planact.store import RunStore
+with RunStore.open(Path(sys.argv[1]), {"run": 1}) as store:
+    for i in range(store.count(), 10**9):
+        store.put(f"item {i}", {"i": i, "page": "x" * (i * 7919 % 20_000)})
+        print(i, flush=True)  # the caller knows that this item is committed
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "row1" / "run.sqlite"
+
+
+def start(code, *args):
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, text=True)
+
+
+def test_put_get_and_reopen(path):
+    with RunStore.open(path, RECIPE) as store:
+        assert store.is_new and store.fingerprint == RECIPE and store.count() == 0
+        store.put("b", {"x": 1})
+        store.put("a", {"x": None, "text": "a\x00b\ud800 é \u2028"})
+        store.put("b", {"y": 2}, kind="plan")
+    with RunStore.open(path, RECIPE) as store:
+        assert not store.is_new
+        assert store.get("b") == {"x": 1} and store.get("b", "plan") == {"y": 2} and store.get("zzz") is None
+        assert store.keys("item") == {"a", "b"} and store.count("item") == 2 and store.count("none") == 0
+        assert list(store.items("item")) == [("b", {"x": 1}), ("a", {"x": None, "text": "a\x00b\ud800 é \u2028"})]
+
+
+def test_put_is_idempotent_and_guards_against_another_value(path):
+    with RunStore.open(path, RECIPE) as store:
+        store.put("a", {"x": 1, "y": (1, 2)})
+        store.put("b", {})
+        store.put("a", {"y": [1, 2], "x": 1})
+        with pytest.raises(StoreError, match="another value for item 'a'.*replace=True"):
+            store.put("a", {"x": 2})
+        assert store.get("a") == {"x": 1, "y": [1, 2]}
+        store.put("a", {"x": 2}, replace=True)
+        assert list(store.items()) == [("a", {"x": 2}), ("b", {})]  # in its old place
+
+
+@pytest.mark.parametrize("key, value", [("k", {"x": float("nan")}), ("k", {"x": object()}), ("k", [1]), (5, {"x": 1})])
+def test_what_is_not_json_is_refused(path, key, value):
+    with RunStore.open(path, RECIPE) as store:
+        with pytest.raises(StoreError, match="expected|is not JSON data"):
+            store.put(key, value)
+        assert store.count() == 0
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.dictionaries(st.text(), json_values), max_size=5))
+def test_any_json_comes_back(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("store")
+    with RunStore.open(folder / "run.sqlite", {}) as store:
+        for i, value in enumerate(values):
+            store.put(str(i), value)
+        assert [value for _, value in store.items()] == values
+        assert store.export_jsonl("item", folder / "out.jsonl") == len(values)
+    assert [json.loads(line) for line in (folder / "out.jsonl").read_bytes().splitlines()] == values
+
+
+def test_put_during_an_iteration_ends(path):
+    with RunStore.open(path, RECIPE) as store:
+        store.put("0", {})
+        for key, value in store.items():
+            store.put(f"{key}+", value)
+        assert store.keys() == {"0", "0+"}
+
+
+def test_kill_at_any_instant_loses_and_tears_nothing(path):
+    """Eight kills, each of a process that resumes the one before."""
+    rng = random.Random(1)
+    committed = -1
+    for _ in range(8):
+        child = start(WRITER, path)
+        first = child.stdout.readline()
+        time.sleep(rng.uniform(0.0, 0.15))
+        child.send_signal(signal.SIGKILL)
+        lines = [line for line in (first + child.stdout.read()).splitlines(keepends=True) if line.endswith("\n")]
+        child.communicate()
+        assert int(lines[0]) >= committed + 1
+        committed = int(lines[-1])
+        with read_run(path) as run:  # without the lock, before any repair by a writer
+            stored = [value["i"] for _, value in run.items()]
+        assert stored == list(range(len(stored)))
+        assert committed < len(stored) <= committed + 2  # the kill may come between the commit and the print
+    with RunStore.open(path, {"run": 1}) as store:
+        for key, value in store.items():
+            i = value["i"]
+            assert key == f"item {i}" and value["page"] == "x" * (i * 7919 % 20_000)
+    assert committed >= 7
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03])
+def test_kill_during_the_creation_leaves_a_store_that_opens(path, delay):
+    ready = "import planact.store, sys\nprint(flush=True)\nsys.stdin.readline()\n"
+    child = subprocess.Popen([sys.executable, "-c", ready + WRITER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    child.stdin.write("\n")
+    child.stdin.flush()
+    time.sleep(delay)
+    child.kill()
+    child.communicate()
+    with RunStore.open(path, {"run": 1}) as store:
+        assert store.fingerprint == {"run": 1}
+
+
+@pytest.mark.parametrize("made", ["no file", "empty file", "empty database", "no fingerprint"])
+def test_every_half_made_store_is_completed(path, made):
+    path.parent.mkdir(parents=True)
+    if made == "empty file":
+        path.touch()
+    if made == "empty database":
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.close()
+    if made == "no fingerprint":
+        RunStore.open(path, RECIPE).close()
+        db = sqlite3.connect(path)
+        db.execute("DELETE FROM meta")
+        db.commit()
+        db.close()
+    with RunStore.open(path, RECIPE) as store:
+        assert store.is_new and store.fingerprint == RECIPE
+
+
+def test_second_process_is_refused_and_names_the_first(path):
+    child = start(WRITER, path)
+    child.stdout.readline()
+    try:
+        with pytest.raises(RunLocked, match=f"pid {child.pid} on "):
+            RunStore.open(path, {"run": 1})
+        with read_run(path) as run:
+            assert run.count() >= 1 and run.fingerprint == {"run": 1}
+    finally:
+        child.kill()
+        child.communicate()
+    with RunStore.open(path, {"run": 1}), pytest.raises(RunLocked, match=f"pid {os.getpid()} on "):
+        RunStore.open(path, {"run": 1})
+    RunStore.open(path, {"run": 1}).close()
+
+
+def test_a_link_to_the_file_is_the_same_lock(path, tmp_path):
+    with RunStore.open(path, RECIPE):
+        link = tmp_path / "link.sqlite"
+        link.symlink_to(path)
+        with pytest.raises(RunLocked):
+            RunStore.open(link, RECIPE)
+
+
+def test_changed_settings_are_refused_with_the_difference(path):
+    RunStore.open(path, RECIPE).close()
+    before = path.read_bytes()
+    changed = {"name": "row1", "agent": {"replan": "every_turn", "max_turns": 30, "cot": True}, "sites": ["shop"]}
+    with pytest.raises(ConfigChanged) as caught:
+        RunStore.open(path, changed)
+    message = str(caught.value)
+    assert 'agent.replan: "never" -> "every_turn"' in message
+    assert "agent.cot: (absent) -> true" in message and 'sites.1: "map" -> (absent)' in message
+    assert "name:" not in message and "max_turns" not in message
+    assert "another name" in message and f"mv {path.parent} {path.parent}.old" in message
+    assert path.read_bytes() == before
+    RunStore.open(path, RECIPE).close()  # the refusal gave the lock back
+
+
+def test_differences_show_what_is_empty():
+    assert differences({"a": [], "b": {}}, {"a": [1], "b": {}}) == ["a: [] -> (absent)", "a.0: (absent) -> 1"]
+    assert differences({"a": 1}, {"a": 1}) == []
+
+
+def test_finished_store_is_untouched_by_another_open(path):
+    with RunStore.open(path, RECIPE) as store:
+        store.put("a", {"x": 1})
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    with RunStore.open(path, RECIPE) as store:
+        store.put("a", {"x": 1})
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    assert sorted(p.name for p in path.parent.iterdir()) == ["run.sqlite", "run.sqlite.lock"]
+
+
+def fill(path, items=200):
+    with RunStore.open(path, RECIPE) as store:
+        for i in range(items):
+            store.put(str(i), {"page": str(i) * 500})
+
+
+def tear(path):
+    fill(path)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def scribble(path):
+    fill(path)
+    with open(path, "r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096)
+
+
+def text(path):
+    path.parent.mkdir(parents=True)
+    path.write_text("task,score\n" * 500)
+
+
+def other_database(path):
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+
+
+@pytest.mark.parametrize("damage", [tear, scribble, text, other_database])
+def test_damaged_and_foreign_files_are_kept_and_the_command_works(path, damage):
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged) as caught:
+        RunStore.open(path, RECIPE)
+    assert str(path) in str(caught.value) and path.read_bytes() == before
+    command = str(caught.value).split("type: ")[1]
+    subprocess.run(command, shell=True, check=True)
+    with RunStore.open(path, RECIPE) as store:
+        assert store.is_new
+    assert path.with_name("run.sqlite.damaged1").read_bytes() == before
+
+
+@pytest.mark.parametrize("value", ["'{\"x\": 1'", "CAST(x'7b22ff227d' AS TEXT)"])
+def test_damaged_value_is_named_when_it_is_read(path, value):
+    fill(path, 3)
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE items SET value = {value} WHERE key = '1'")
+    db.commit()
+    db.close()
+    with RunStore.open(path, RECIPE) as store:
+        assert store.get("0") and store.keys() == {"0", "1", "2"}
+        for read in (lambda: store.get("1"), lambda: list(store.items())):
+            with pytest.raises(StoreDamaged, match="mv "):
+                read()
+
+
+def test_other_format_version_is_refused(path):
+    fill(path, 1)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    for opened in (lambda: RunStore.open(path, RECIPE), lambda: read_run(path)):
+        with pytest.raises(StoreError, match="format 99"):
+            opened()
+
+
+def test_full_disk_keeps_what_was_committed(path):
+    with RunStore.open(path, RECIPE) as store:
+        store.put("a", {"x": 1})
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match="full.*safe"):
+            store.put("b", {"x": "y" * 100_000})
+        assert store.keys() == {"a"}
+        store._db.execute("PRAGMA max_page_count = 100000")
+        store.put("b", {"x": "y" * 100_000})
+    with read_run(path) as run:
+        assert run.keys() == {"a", "b"}
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot make the folder"):
+        RunStore.open(tmp_path / "file" / "run.sqlite", RECIPE)
+    with pytest.raises(StoreError):
+        RunStore.open(tmp_path, RECIPE)  # a folder is no file
+
+
+def test_export_replaces_the_file_in_one_step(path, monkeypatch):
+    out = path.parent / "out" / "rows.jsonl"
+    with RunStore.open(path, RECIPE) as store:
+        store.put("b", {"n": 1, "text": "line\nbreak"}, kind="row")
+        store.put("a", {"n": 2}, kind="row")
+        assert store.export_jsonl("row", out) == 2
+        old = out.read_bytes()
+        assert [json.loads(line)["n"] for line in old.splitlines()] == [1, 2]
+        store.put("c", {"n": 3}, kind="row")
+        monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(StoreError, match="No space left"):
+            store.export_jsonl("row", out)
+        assert out.read_bytes() == old and [p.name for p in out.parent.iterdir()] == ["rows.jsonl"]
+
+
+def test_read_run_only_reads(path):
+    with pytest.raises(StoreError, match="no run store at"):
+        read_run(path)
+    fill(path, 2)
+    with read_run(path) as run:
+        assert run.get("1") == {"page": "1" * 500} and not run.is_new
+        with pytest.raises(StoreError, match="read_run, which only reads"):
+            run.put("x", {})
+    path.write_bytes(b"")
+    with pytest.raises(StoreError, match="is empty"):
+        read_run(path)
+
+
+def test_read_run_in_a_folder_without_write_rights(path, monkeypatch):
+    fill(path, 2)
+    path.with_name("run.sqlite.lock").unlink()
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    with read_run(path) as run:
+        assert run.count() == 2
+        assert [p.name for p in path.parent.iterdir()] == ["run.sqlite"]
+
+
+def in_fork(function):
+    """Run `function` in a forked child; its exit code is 0 when it returned True."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if function() else 2
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_forked_child_reads_by_itself_and_harms_nothing(path):
+    with RunStore.open(path, RECIPE) as store:
+        store.put("a", {"x": 1})
+
+        def child():
+            for use in (lambda: store.put("c", {}), lambda: store.get("a"), lambda: list(store.items())):
+                with pytest.raises(StoreError, match="forked process .* use read_run"):
+                    use()
+            store.close()
+            with read_run(path) as run:
+                return run.get("a") == {"x": 1}
+
+        assert in_fork(child) == 0
+        with pytest.raises(RunLocked):  # the child's exit has not dropped the lock
+            RunStore.open(path, RECIPE)
+        store.put("b", {"x": 2})
+    with RunStore.open(path, RECIPE) as store:
+        assert store.keys() == {"a", "b"}
+
+
+FORK = """
+    import os, time
+    ready, forked = os.pipe()
+    if os.fork() == 0:
+        os.write(forked, b"x")
+        time.sleep(2)
+        os._exit(0)
+    os.read(ready, 1)
+"""
+
+
+def test_killed_parent_leaves_no_lock_with_its_forked_child(path):
+    with start(WRITER.replace("\n    for i", FORK + "    for i"), path) as parent:
+        parent.stdout.readline()
+        parent.kill()
+        parent.wait()
+        RunStore.open(path, {"run": 1}).close()  # the child sleeps on
