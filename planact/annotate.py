@@ -17,7 +17,8 @@ from planact.types import Observation, Plan, PlanStep, Turn, content_hash
 
 _RULES = """Group the actions into few steps; each step is a goal that takes one or more actions.
 - Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... without a gap.
-- Say what to reach, not which element to use, and put every concrete value that is known into the step that needs it.
+- Say what to reach, not which element to use, and put every concrete value that is known into the step that needs it. Values stand
+  between single quotes, labels of the site's menus and buttons do not.
 - Never mention scrolling.
 - Write as if you did not know the actions: {knowledge}
 Answer with one block for each step, numbered from 1:

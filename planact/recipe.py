@@ -20,7 +20,7 @@ from planact.recipe_yaml import Node, RecipeError, dump, merge, read_override, r
 from planact.sft_keys import sft_keys
 from planact.types import content_hash, to_dict
 
-__all__ = ["Agent", "Data", "Endpoint", "Eval", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
+__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
 
 Role = Literal["planner", "executor", "teacher"]
 TRAINED_ROLES = ("planner", "executor")
@@ -78,6 +78,17 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Pretrain:
+    """A tiny base model made from nothing: its size and what it is drilled on (planact_train.base)."""
+
+    vocab_size: int = rule(1536, low=300)  # tokens
+    hidden_size: int = rule(128, low=16)
+    layers: int = rule(4, low=2)  # convolution and attention in turn
+    conversations: int = rule(1000, low=1)  # training chats
+    walks: int = rule(200, low=0)  # random walks that add pages to the crawled ones
+
+
+@dataclass(frozen=True)
 class Eval:
     """What is measured, and on what."""
 
@@ -102,6 +113,7 @@ class Recipe:
     agent: Agent | None = None
     endpoints: Mapping[Role, Endpoint] = field(default_factory=dict)
     data: Data | None = None
+    pretrain: Pretrain | None = None
     sft: Mapping[str, Any] | None = None  # TRL's SFTConfig and ModelConfig names; `planner:` and `executor:` override per role
     eval: Eval | None = None
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Iterator, Sequence
 from urllib.parse import urljoin
 
-from planact.actions import render_action
-from planact.prompts import Message, executor_messages
+from planact.prompts import Message, executor_answer, executor_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 from planact_envs.miniweb import sites, world
 from planact_envs.miniweb.browser import TextBrowser, with_database
 from planact_envs.observation import Element, read_elements, render_page
 
 _PAIR = re.compile(r"^([A-Z][\w -]{2,30}): (.{1,40})$", re.M)
-QUESTIONS = 8  # instructions per page
+Row = dict[str, list[Message]]  # prompt and completion
+QUESTIONS = 10  # instructions per page
 WALK = 8  # actions of a random walk
 
 
@@ -105,30 +105,31 @@ def _options(text: str, key: str) -> list[str]:
     return re.search(rf"\[{key}\] = .*? of (.*)$", text, re.M)[1].split(" | ")[0].split(", ")
 
 
-def conversations(pages: Sequence[Observation], count: int, seed: int) -> Iterator[list[Message]]:
-    """`count` training chats: half ask many things about one page, half follow a plan of such instructions round by round."""
+def conversations(pages: Sequence[Observation], count: int, seed: int) -> Iterator[Row]:
+    """`count` rows: half ask many things about one page, half follow a plan of such instructions round by round."""
     dice, phrases = random.Random(seed), phrases_of(pages)
     for n in range(count):
         yield (_quiz if n % 2 else _rounds)(pages, phrases, dice)
 
 
-def _quiz(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> list[Message]:
+def _quiz(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
     page = dice.choice(pages)
     messages = [{"role": "system", "content": f"act\n\n{page.text}"}]
     for drill in drills(page, phrases, dice):
-        messages.append({"role": "user", "content": drill.instruction})
-        messages.append({"role": "assistant", "content": render_action(drill.action, "webrl")})
-    return messages
+        messages += [{"role": "user", "content": drill.instruction}, executor_answer(drill.action, "webrl")]
+    return {"prompt": messages[:2], "completion": messages[2:]}
 
 
-def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> list[Message]:
+def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
     """An executor prompt: a plan of up to five instructions, some of them carried out on pages that are no longer shown."""
-    length, done = dice.randint(2, 5), None
+    length = dice.randint(2, 5)
     chosen = [(page, dice.choice(drills(page, phrases, dice))) for page in dice.choices(pages, k=length)]
-    done = dice.randrange(length)
     plan = Plan(tuple(PlanStep("", drill.instruction) for _, drill in chosen))
+    done = dice.randrange(length)
     turns = [Turn(i, plan, page, "", drill.action) for i, (page, drill) in enumerate(chosen[:done])]
     page, drill = chosen[done]
     task = f"{dice.choice(phrases)} and {dice.choice(phrases)}"
-    messages = executor_messages("compact", "webrl", task, plan, turns, page)
-    return [*messages, {"role": "assistant", "content": render_action(drill.action, "webrl")}]
+    return {
+        "prompt": executor_messages("compact", "webrl", task, plan, turns, page),
+        "completion": [executor_answer(drill.action, "webrl")],
+    }

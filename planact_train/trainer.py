@@ -1,21 +1,30 @@
-"""TRL's SFTTrainer, with the language-model head kept off the prompt when training on one CPU.
+"""TRL's SFTTrainer, with the language-model head kept off the prompt when training on one CPU, and one progress line.
 
 TRL scores every position of a batch on CPU and masks the prompt afterwards (on a GPU it scores the answer alone). Prompts
-are pages, ten times as long as answers, so on CPU more than half of the time would go into logits that are thrown away.
+are pages, ten times as long as answers, so on CPU a third of the time would go into logits that are thrown away.
 """
 
 from __future__ import annotations
 
 import torch
 from peft import PeftModel
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTTrainer
+
+from planact.progress import Progress
 
 
 class AnswerTrainer(SFTTrainer):
     """Same loss as SFTTrainer: mean negative log-likelihood of the answer's tokens over the accumulated batch."""
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for callback in (ProgressCallback, PrinterCallback):
+            self.remove_callback(callback)  # ProgressLine stands in for both
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if not self.args.use_cpu or self.accelerator.num_processes > 1 or return_outputs:
+        if not self.args.use_cpu or self.accelerator.num_processes > 1:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         lm = self.accelerator.unwrap_model(model)
         lm = lm.get_base_model() if isinstance(lm, PeftModel) else lm
@@ -28,8 +37,47 @@ class AnswerTrainer(SFTTrainer):
             logits_N_V = lm.get_output_embeddings()(hidden_B_T_D[:, :-1][mask_B_T])  # N: tokens of answers
         labels_N = labels_B_T[mask_B_T]
         total = torch.nn.functional.cross_entropy(logits_N_V.float(), labels_N, reduction="sum")
+        right_B_T = mask_B_T.masked_scatter(mask_B_T, logits_N_V.argmax(-1) == labels_N)
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics["mean_token_accuracy"].append((right_B_T.sum() / mask_B_T.sum().clamp(min=1)).item())
+        metrics["exact"].append(exact_answers(right_B_T, mask_B_T))
         count = mask_B_T.sum() if num_items_in_batch is None else num_items_in_batch
-        mode = "train" if self.model.training else "eval"
-        right = (logits_N_V.argmax(-1) == labels_N).float().mean() if len(labels_N) else torch.zeros(())
-        self._metrics[mode]["mean_token_accuracy"].append(right.item())
-        return total / torch.as_tensor(count).clamp(min=1)
+        loss = total / torch.as_tensor(count).clamp(min=1)
+        return (loss, {}) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        return super().prediction_step(model, inputs, True, ignore_keys)  # the metrics above are all that is wanted
+
+
+def exact_answers(right_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> float:
+    """Share of answers whose every token is the most likely one: what greedy decoding gets exactly right.
+
+    An answer is a run of unmasked positions; a chat has one for each assistant turn.
+    """
+    padded = torch.nn.functional.pad(mask_B_T.int(), (1, 0))
+    starts_B_T = (padded[:, 1:] - padded[:, :-1]) == 1
+    answer_B_T = starts_B_T.flatten().cumsum(0).view(mask_B_T.shape) * mask_B_T  # number of the answer, 0 outside
+    answers = int(starts_B_T.sum())
+    wrong = torch.unique(answer_B_T[mask_B_T & ~right_B_T.bool()])
+    return 1 - len(wrong) / answers if answers else 0.0
+
+
+class ProgressLine(TrainerCallback):
+    """Steps done and the latest loss and accuracy."""
+
+    def __init__(self, label: str):
+        self.label, self.note = label, ""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.progress = Progress(self.label, state.max_steps, done=state.global_step, unit="steps")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if logs and "loss" in logs:
+            self.note = f"loss {float(logs['loss']):.3f}, token accuracy {float(logs.get('mean_token_accuracy', 0)):.3f}"
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.progress.update(self.note)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.progress.__exit__()

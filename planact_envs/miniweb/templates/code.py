@@ -56,7 +56,7 @@ def find_project(params: Params) -> Stage:
 
 
 def tab(name: str) -> Stage:
-    return go(name, f"The project has a page '{name}'.")
+    return go(name, f"The project has a page {name}.")
 
 
 def find_issue(params: Params) -> tuple[Stage, ...]:

@@ -68,8 +68,8 @@ def search_members(value: Value) -> Stage:
 
 
 def go(link: str, reasoning: str) -> Stage:
-    """Follow a link that stands on every page of the site."""
-    return Stage(f"Go to the page '{link}'.", reasoning, (click(link),))
+    """Follow a link that stands on every page of the site. Labels of the site are not quoted, values are."""
+    return Stage(f"Go to the page {link}.", reasoning, (click(link),))
 
 
 def open_result(kind: str, value: Value) -> Stage:
