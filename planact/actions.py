@@ -29,17 +29,17 @@ def parse_action(text: str, grammar: str) -> Action:
     target, note = comments.get("element", ""), comments.get("note", "")
     if not calls:
         if note and grammar == "webrl":
-            return Action(Op.NOTE, text=note, note=note)
+            return Action(Op.NOTE, text=note, target=target, note=note)
         found = repr(text.strip()[:80]) if text.strip() else "an empty answer"
         raise ActionFormatError(f"no action found in {found}; expected a call such as {_EXAMPLE[grammar]}")
     op, element, argument = _READERS[grammar](calls)
     if op in ELEMENT_OPS and not element:
         raise ActionFormatError(f"{op} needs an element id, for example {_EXAMPLE[grammar]}")
-    return Action(op, element, argument or (note if op == Op.NOTE else ""), target, note)
+    return Action(op, element, note if op == Op.NOTE else argument, target, note)
 
 
 def render_action(action: Action, grammar: str) -> str:
-    """The text that `parse_action` reads back into `action` (INFEASIBLE has no WebRL spelling: it becomes the answer N/A)."""
+    """The text that `parse_action` reads back into `action` (in WebRL INFEASIBLE becomes the answer N/A, any key Enter)."""
     lines = [f"# Element: {_line(action.target)}"] if action.target else []
     lines += [f"# Note: {_line(action.note)}"] if action.note else []
     call = _WRITERS[grammar](action)
@@ -50,24 +50,28 @@ def describe_action(action: Action) -> str:
     """One line for people and planners: what was done to what, without ids."""
     parts = [action.op.replace("_", " ")]
     if action.element or action.target:
-        parts.append(action.target or f"element {action.element}")
+        parts.append(_ID.sub("", action.target) or f"element {action.element}")
     if action.text:
         parts.append(repr(action.text))
     return " ".join(parts)
 
 
 def strip_thinking(text: str) -> str:
-    """`text` without a leading `<think>...</think>` block."""
-    return text.split("</think>", 1)[1] if "</think>" in text else text
+    """`text` without a leading `<think>...</think>` block; nothing is left of one that was cut before its end."""
+    _, end, answer = text.partition("</think>")
+    if end:
+        return answer
+    return "" if text.lstrip().startswith("<think>") else text
 
 
-_COMMENT = re.compile(r"^\s*#\s*(?P<key>Element|Note)\s*:(?P<value>.*)$", re.M | re.I)
+_COMMENT = re.compile(r"^[ \t]*#[ \t]*(?P<key>Element|Note)[ \t]*:(?P<value>.*)$", re.M | re.I)
+_ID = re.compile(r" \[\w+\]$")
 _ARGUMENT = re.compile(
     r"""\s*(?:(?P<key>[A-Za-z_]\w*)\s*=\s*)?(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'|(?P<number>-?\d+(?:\.\d+)?))\s*""",
     re.S,
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.S)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _EXAMPLE = {"webrl": 'do(action="Click", element="7")', "browsergym": "click('7')"}
 
 Call = tuple[str, dict[str, str], int]  # name, arguments (positional ones as "0", "1", ...), offset in the text
@@ -103,7 +107,8 @@ def _arguments(text: str, position: int) -> dict[str, str] | None:
 
 
 def _unescape(raw: str) -> str:
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES.get(m[2], m[2]), raw)
+    text = _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else _ESCAPES.get(m[2], m[2]), raw)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins escaped pairs; half of one cannot be sent
 
 
 def _line(text: str) -> str:
@@ -189,7 +194,8 @@ _GYM = {
     "report_infeasible": Op.INFEASIBLE,
 }
 _GYM_NAMES = {op: name for name, op in _GYM.items()}
-_GYM_ARGUMENTS = {"bid": "0", "value": "1", "options": "1", "key_comb": "0", "url": "0", "text": "0", "reason": "0", "index": "0"}
+_GYM_ARGUMENTS = {"bid": "0", "value": "1", "options": "1", "key": "0", "url": "0", "text": "0", "reason": "0", "index": "0"}
+_GYM_ARGUMENTS |= {"delta_x": "0", "delta_y": "1"}
 SCROLL_PIXELS = 400  # one screenful less an overlap; ours
 
 

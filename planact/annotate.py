@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Sequence
 
 from planact.actions import MAX_RESPONSE, describe_action, strip_thinking
@@ -16,7 +17,8 @@ from planact.prompts import Message
 from planact.types import Observation, Plan, PlanStep, Turn, content_hash
 
 _RULES = """Group the actions into few steps; each step is a goal that takes one or more actions.
-- Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... without a gap.
+- Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... \
+without a gap.
 - Say what to reach, not which element to use, and put every concrete value that is known into the step that needs it. Values stand
   between single quotes, labels of the site's menus and buttons do not.
 - Never mention scrolling.
@@ -76,10 +78,8 @@ def _numbered(turns: Sequence[Turn], first: int) -> str:
     return "\n".join(f"{n}. {describe_action(turn.action)}" for n, turn in enumerate(turns, first))
 
 
-_BLOCK = re.compile(r"^[ \t]*## Step (\d{1,4})[ \t]*$", re.M)
-_STEP = re.compile(
-    r"^Reasoning:(?P<reasoning>.*?)^Description:(?P<description>.*?)^Step:(?P<step>.*?)^Actions:\s*\[(?P<actions>[\d,\s]*)\]", re.M | re.S
-)
+_BLOCK = re.compile(r"^[ \t]*## Step (\d{1,4})[ \t\r]*$", re.M)
+_LINES = [re.compile(p, re.M) for p in (r"^Reasoning:", r"^Description:", r"^Step:", r"^Actions:[ \t]*\[([\d,\s]*)\]")]
 
 
 def parse_annotation(text: str) -> tuple[AnnotatedStep, ...]:
@@ -93,14 +93,19 @@ def parse_annotation(text: str) -> tuple[AnnotatedStep, ...]:
 
 
 def _annotated_step(number: int, block: str) -> AnnotatedStep:
-    match = _STEP.search(block)
-    if not match:
-        raise AnnotationError(f"step {number} lacks its Reasoning, Description, Step or Actions line")
-    reasoning, description, step = (" ".join(match[key].split()) for key in ("reasoning", "description", "step"))
+    found: list[re.Match[str]] = []
+    for line in _LINES:  # one after the other: a single pattern needs cubic time on repeated lines
+        match = line.search(block, found[-1].end() if found else 0)
+        if not match:
+            raise AnnotationError(f"step {number} lacks its Reasoning, Description, Step or Actions line")
+        found.append(match)
+    reasoning, description, step = (" ".join(block[a.end() : b.start()].split()) for a, b in pairwise(found))
     if not step:
         raise AnnotationError(f"step {number} is empty")
-    indices = tuple(int(n) for n in match["actions"].replace(",", " ").split())
-    return AnnotatedStep(PlanStep(reasoning, step), description, indices)
+    numbers = found[-1][1].replace(",", " ").split()
+    if any(len(n) > 4 for n in numbers):
+        raise AnnotationError(f"step {number} names an action that does not exist")
+    return AnnotatedStep(PlanStep(reasoning, step), description, tuple(int(n) for n in numbers))
 
 
 def render_annotation(steps: Sequence[AnnotatedStep]) -> str:

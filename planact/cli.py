@@ -1,24 +1,27 @@
-"""What the scripts share on the command line: which recipe, which changes to it, where the results go."""
+"""What the scripts share on the command line: which recipe, which changes to it, where results go, how an error ends a script."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from planact.layout import NotBuilt
+from planact.llm import BudgetExceeded, ModelError
 from planact.recipe import Recipe, RecipeError, load_recipe
+from planact.store import StoreError
+
+LAUNCH = "accelerate launch --config_file accelerate_configs/cpu.yaml"
 
 
 def recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --config, --set and --runs."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="the recipe, e.g. recipes/tiny/plan.yaml")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. agent.replan=never; repeatable"
-    )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where results are written (default: %(default)s)"
-    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the recipe, e.g. recipes/tiny/finetuning.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. agent.replan=never; repeatable")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where results are written (default: %(default)s)")
 
 
 def load_or_exit(args: argparse.Namespace) -> Recipe:
@@ -27,6 +30,39 @@ def load_or_exit(args: argparse.Namespace) -> Recipe:
         return load_recipe(args.config, args.set)
     except RecipeError as error:
         fail(error)
+
+
+def require(recipe: Recipe, *sections: str) -> None:
+    """Ends the program when the recipe lacks a section that this script works on."""
+    for section in sections:
+        if getattr(recipe, section) is None:
+            fail(f"the recipe '{recipe.name}' has no section `{section}`, so this stage is not part of it; add the section or extend a recipe that has it")
+
+
+def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
+    """Run a stage; what a user can correct ends it with one clear message. Exit codes: 2 correct something, 3 budget, 130 Ctrl-C."""
+    try:
+        stage()
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is done is kept, and the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BudgetExceeded as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        raise SystemExit(3) from None
+    except NotBuilt as error:
+        fail(f"{error}\nmake it with: {command(error, args)}")
+    except (RecipeError, StoreError, ModelError) as error:
+        fail(error)
+
+
+def command(error: NotBuilt, args: argparse.Namespace) -> str:
+    """The command line that makes what is missing."""
+    start = f"{LAUNCH} {error.script}" if error.script.endswith("sft.py") else f"python {error.script}"
+    if error.config:
+        return f"{start} --config {error.config} {error.options}"
+    changes = [f"--set {shlex.quote(change)}" for change in args.set]
+    runs = [] if args.runs == Path("runs") else [f"--runs {shlex.quote(str(args.runs))}"]
+    return " ".join(filter(None, [start, f"--config {shlex.quote(args.config)}", *changes, *runs, error.options]))
 
 
 def fail(error: Exception | str) -> NoReturn:

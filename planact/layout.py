@@ -22,10 +22,18 @@ from planact.types import content_hash, to_dict
 STORE = "run.sqlite"
 MANIFEST = "manifest.json"
 FINISHED = "finished.json"  # written last: a model folder without it is not finished
+BASE = "recipes/tiny/base.yaml"  # the recipe that makes a base model
 
 
 class NotBuilt(RuntimeError):
-    """Something that an earlier stage makes is missing; the message is the command that makes it."""
+    """Something that an earlier stage makes is missing. `script` and `options` are the command that makes it.
+
+    The command is for the recipe at hand, unless `config` names another one.
+    """
+
+    def __init__(self, what: str, script: str, options: str = "", config: str = ""):
+        super().__init__(what)
+        self.script, self.options, self.config = script, options, config
 
 
 def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
@@ -50,12 +58,12 @@ def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
 
 
 def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
-    """Everything that changes a trained model. Raises NotBuilt when the rows in `folder` have not been built."""
+    """Everything that changes a trained model. Raises NotBuilt when the rows in `folder` or the base have not been built."""
     kinds = getattr(recipe.data, role)
     rows = read_manifest(folder)["rows"] if (folder / MANIFEST).exists() else {}
     missing = [kind for kind in kinds if kind not in rows]
     if missing:
-        raise NotBuilt(f"the {', '.join(missing)} rows of {recipe.name} are not built; build them with scripts/build_data.py")
+        raise NotBuilt(f"the {', '.join(missing)} rows of {recipe.name} are not built", "scripts/build_data.py")
     return {
         "role": role,
         "rows": {kind: rows[kind]["hash"] for kind in kinds},
@@ -75,14 +83,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 @cache
 def base_model_identity(base_model: str) -> str:
-    """A Hub id as it is; a local folder by the content of its files, so that another base is another model."""
+    """A Hub id as it is; a local folder by the content of its files, so that another base is another model.
+
+    Raises NotBuilt when there is no model in the folder.
+    """
     folder = Path(base_model)
-    if not folder.is_dir():
+    if not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
+        if _is_path(base_model):
+            raise NotBuilt(f"there is no model in {base_model}", "scripts/pretrain.py", f"--set base_model={base_model}", BASE)
         return base_model
     digest = hashlib.sha256()
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja")):
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _is_path(base_model: str) -> bool:
+    """Hub ids are "name" or "owner/name"; `models/` and `runs/` are this repository's folders."""
+    return base_model.startswith((".", "/", "~", "models/", "runs/")) or base_model.count("/") > 1
 
 
 def write_json(path: Path, data: Any) -> None:

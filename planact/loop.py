@@ -13,7 +13,7 @@ from typing import Sequence
 
 from planact.actions import ActionFormatError, parse_action
 from planact.env import Env, EnvError
-from planact.llm import LLM, BudgetExceeded, Completion, ModelError
+from planact.llm import LLM, BudgetExceeded, Completion, EndpointUnusable, ModelError
 from planact.plans import PlanFormatError, parse_plan
 from planact.prompts import executor_messages, planner_messages, prompts_hash, replanner_messages
 from planact.recipe import Agent
@@ -35,7 +35,8 @@ async def run_episode(task: Task, env: Env, agent: Agent, executor: LLM, planner
     """Run `task` to its end and score it.
 
     An episode that the environment or the endpoint broke is returned unscored (`Outcome.success` None) with the error.
-    Raises BudgetExceeded only: a run out of money must stop, and this task must be run again later.
+    Raises BudgetExceeded and EndpointUnusable only: a run out of money or without an endpoint must stop, and this task
+    must be run again later.
     """
     if (planner is None) != (agent.planner == "none"):
         raise ValueError(f"agent.planner is {agent.planner!r} but the planner model is {planner!r}")
@@ -44,7 +45,7 @@ async def run_episode(task: Task, env: Env, agent: Agent, executor: LLM, planner
     try:
         end = await episode.run()
         outcome = await env.score(end.answer)
-    except BudgetExceeded:
+    except (BudgetExceeded, EndpointUnusable):
         raise
     except ModelError as error:
         end, outcome = EpisodeEnd(StopReason.MODEL_ERROR, error=str(error)), Outcome(None, reason="the model failed")
@@ -158,16 +159,18 @@ class Episode:
                 return True, completion.text, None, usage
             except PlanFormatError as error:
                 failure = FailureInfo("plan", str(error))
-            messages = [*messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": f"Error: {failure.message}"}]
+            messages = [
+                *messages,
+                {"role": "assistant", "content": completion.text},
+                {"role": "user", "content": f"Error: {failure.message}"},
+            ]
         return False, completion.text, failure, usage
 
     async def ask_executor(self) -> Completion:
         agent = self.agent
         plan = self.plan if self.planner else None
         messages = executor_messages(agent.prompts, agent.grammar, self.task.intent, plan, self.turns, self.page)
-        return await self.executor.complete(
-            messages, max_tokens=agent.executor_max_tokens, temperature=agent.temperature, seed=self.seed
-        )
+        return await self.executor.complete(messages, max_tokens=agent.executor_max_tokens, temperature=agent.temperature, seed=self.seed)
 
 
 def replan_trigger(turns: Sequence[Turn], page: Observation) -> FailureInfo | None:
@@ -180,7 +183,7 @@ def replan_trigger(turns: Sequence[Turn], page: Observation) -> FailureInfo | No
         return FailureInfo("grounding", page.error)
     if last.action and last.action.op not in (Op.NOTE, Op.SCROLL) and page.text == last.observation.text:
         return FailureInfo("environment", "the page did not change")
-    if _repeats(turns) > 1 or any(t.action == last.action and t.observation.text == last.observation.text for t in turns[:-1]):
+    if any(t.action == last.action and t.observation.text == last.observation.text for t in turns[:-1]):
         return FailureInfo("plan", "the same action on the same page again")
     return None
 

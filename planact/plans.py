@@ -9,8 +9,9 @@ from planact.types import Plan, PlanStep
 
 MAX_STEPS = 50  # ours; a longer plan is a model repeating itself
 
-_HEADING = re.compile(r"^[ \t]*#{1,3}[ \t]*Step[ \t]+(\d{1,4})[ \t]*:?[ \t]*$", re.M | re.I)
-_FIELDS = re.compile(r"^[ \t]*Reasoning[ \t]*:(?P<reasoning>.*?)^[ \t]*Step[ \t]*:(?P<step>.*)", re.M | re.S | re.I)
+_HEADING = re.compile(r"^[ \t]*#{1,3}[ \t]*Step[ \t]+(\d{1,4})(?:[ \t]*:)?[ \t\r]*$", re.M | re.I)
+_REASONING = re.compile(r"^[ \t]*Reasoning[ \t]*:", re.M | re.I)
+_STEP = re.compile(r"^[ \t]*Step[ \t]*:", re.M | re.I)
 
 
 class PlanFormatError(ValueError):
@@ -44,7 +45,8 @@ def render_steps(plan: Plan) -> str:
 
 
 def _step(number: int, block: str) -> PlanStep:
-    fields = _FIELDS.search(block)
-    if not fields or not fields["step"].strip():
+    reasoning = _REASONING.search(block)  # one after the other: a single pattern needs quadratic time on a repeated line
+    step = reasoning and _STEP.search(block, reasoning.end())
+    if not step or not block[step.end() :].strip():
         raise PlanFormatError(f"step {number} lacks its 'Reasoning:' or 'Step:' line")
-    return PlanStep(" ".join(fields["reasoning"].split()), " ".join(fields["step"].split()))
+    return PlanStep(" ".join(block[reasoning.end() : step.start()].split()), " ".join(block[step.end() :].split()))

@@ -15,6 +15,7 @@ from planact.types import Action, Observation, Plan, Turn, content_hash
 
 SETS = ("full", "compact")
 PAST_PAGE = "** Simplified html **"  # stands for every page but the current one (WebRL, paper A.4)
+RENDERING = 1  # raise it when the code below writes anything differently
 MAX_RAW = 300  # characters of an unreadable answer that stay in the history; ours
 
 Message = dict[str, str]
@@ -89,7 +90,7 @@ _SYSTEM = {
 
 def prompts_hash(prompts: str, grammar: str) -> str:
     """Identity of a prompt set; goes with every row, trajectory and run."""
-    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, "2"])
+    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING])
 
 
 def planner_messages(prompts: str, intent: str, page: Observation) -> list[Message]:

@@ -197,7 +197,7 @@ class Trajectory:
 def content_hash(data: Any, length: int = 16) -> str:
     """First `length` hex digits of the SHA-256 of `data` as canonical JSON."""
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def to_dict(row: Any) -> Any:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, AsyncIterator
 
+from planact.endpoint import EndpointLLM
 from planact.layout import MANIFEST, STORE, data_folder, data_settings, read_manifest, write_json
 from planact.llm import LLM
-from planact.recipe import Recipe
-from planact.store import RunStore
+from planact.recipe import Recipe, RecipeError
+from planact.store import RunStore, read_run
 from planact.types import Task, Trajectory, content_hash
 from planact_data import grounding, trajectories
 from planact_data.card import write_card
@@ -47,18 +50,29 @@ def build(recipe: Recipe, runs: Path) -> Path:
     return folder
 
 
+def describe(recipe: Recipe, runs: Path) -> list[str]:
+    """What `build` would do, without doing it."""
+    if recipe.data is None:
+        return ["data      not part of this recipe"]
+    suite = load_suite(recipe.data.suite)
+    folder = data_folder(recipe, suite.version, runs)
+    chosen, counts = select_tasks(recipe, suite)
+    done = 0
+    if (folder / STORE).exists():
+        with read_run(folder / STORE) as store:
+            done = store.count(trajectories.KIND)
+    missing = missing_kinds(recipe, folder)
+    kinds = [f"{kind} ({'to build' if kind in missing else 'built'})" for kind in wanted_kinds(recipe)]
+    return [
+        f"data      {folder}",
+        f"          {len(chosen)} of {counts['training tasks']} training tasks of {suite.name} {suite.version}, {done} rolled out; teacher {recipe.data.teacher}",
+        f"          rows: {', '.join(kinds)}",
+    ]
+
+
 async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, kinds: list[str]) -> None:
-    teacher = make_teacher(recipe, suite)
-    in_flight = recipe.endpoints["teacher"].max_in_flight if recipe.data.teacher == "endpoint" else SCRIPTED_IN_FLIGHT
-    tasks, counts = select_tasks(recipe, suite)
-    await trajectories.roll_out(tasks, suite, recipe.agent, teacher, store, recipe.seed, in_flight)
-    solved = _keep_solved(trajectories.load_trajectories(tasks, store), counts)
-    await grounding.annotate_all(solved, False, teacher, store, recipe.seed, in_flight)
-    planned = [t for t in solved if grounding.load_plans(t.task_id, store, replans=False)]
-    with_replans = {"replan", "act_dynamic"} & set(kinds)
-    if with_replans:
-        await grounding.annotate_all(planned, True, teacher, store, recipe.seed, in_flight)
-    counts["plans rejected"] = len(solved) - len(planned)
+    async with open_teacher(recipe, suite) as teacher:
+        planned, counts = await _collect(recipe, suite, teacher, store, with_replans=bool({"replan", "act_dynamic"} & set(kinds)))
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"rows": {}}
     for kind in kinds:
         manifest["rows"][kind] = _write_rows(kind, planned, store, recipe, folder)
@@ -67,15 +81,32 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
     write_card(folder, manifest)
 
 
-def make_teacher(recipe: Recipe, suite: Suite) -> LLM:
+async def _collect(
+    recipe: Recipe, suite: Suite, teacher: LLM, store: RunStore, with_replans: bool
+) -> tuple[list[Trajectory], dict[str, Any]]:
+    """Everything that the teacher is asked for. Returns the solved trajectories that have a plan, and what was dropped."""
+    in_flight = recipe.endpoints["teacher"].max_in_flight if recipe.data.teacher == "endpoint" else SCRIPTED_IN_FLIGHT
+    tasks, counts = select_tasks(recipe, suite)
+    await trajectories.roll_out(tasks, suite, recipe.agent, teacher, store, recipe.seed, in_flight)
+    solved = _keep_solved(trajectories.load_trajectories(tasks, store), counts)
+    await grounding.annotate_all(solved, False, teacher, store, recipe.seed, in_flight)
+    planned = [t for t in solved if grounding.load_plans(t.task_id, store, replans=False)]
+    if with_replans:
+        await grounding.annotate_all(planned, True, teacher, store, recipe.seed, in_flight)
+    counts["plans rejected"] = len(solved) - len(planned)
+    return planned, counts
+
+
+@asynccontextmanager
+async def open_teacher(recipe: Recipe, suite: Suite) -> AsyncIterator[LLM]:
     """The recipe's teacher: a model behind an endpoint, or the suite's scripted one."""
     if recipe.data.teacher == "endpoint":
-        from planact.endpoint import endpoint_llm
-
-        return endpoint_llm(recipe.endpoints["teacher"])
-    if suite.teacher is None:
+        async with EndpointLLM(**asdict(recipe.endpoints["teacher"])) as teacher:
+            yield teacher
+    elif suite.teacher is None:
         raise ValueError(f"the suite {suite.name} has no scripted teacher; set data.teacher: endpoint and endpoints.teacher")
-    return suite.teacher(recipe.agent.observation, recipe.agent.grammar, recipe.data.teacher_error_rate, recipe.seed)
+    else:
+        yield suite.teacher(recipe.agent.observation, recipe.agent.grammar, recipe.data.teacher_error_rate, recipe.seed)
 
 
 def select_tasks(recipe: Recipe, suite: Suite) -> tuple[list[Task], dict[str, Any]]:
@@ -104,6 +135,12 @@ def _write_rows(kind: str, planned: list[Trajectory], store: RunStore, recipe: R
         plans = grounding.load_plans(trajectory.task_id, store, replans=kind in ("replan", "act_dynamic"))
         rejected += not plans
         rendered += make_rows(kind, trajectory, plans, recipe.agent) if plans else []
+    if not rendered:
+        lacking = f", {rejected} of them without replans" if rejected else ""
+        raise RecipeError(
+            f"{recipe.name}: no {kind} rows: {len(planned)} trajectories are solved and planned{lacking}; "
+            "raise data.tasks, or take a teacher that makes fewer mistakes"
+        )
     rows, duplicates = drop_duplicates(rendered)
     path = folder / f"{kind}.parquet"
     Dataset.from_list(rows, features=features()).to_parquet(path.with_suffix(".part"))

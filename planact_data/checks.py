@@ -11,7 +11,7 @@ from planact.types import Plan, Task, Turn, content_hash
 LEAK_JACCARD = 0.9  # share of common words from which two intents count as the same request; ours
 SHINGLE = 5  # characters
 _WORDS = re.compile(r"\w+")
-_VALUES = re.compile(r"'([^']{2,})'|(?<![\w.])([#$]?\w*\d[\w.,:-]*\w|\d)")
+_VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|(?<![\w.])([#$]?[\w-]*\d[\w.,:-]*\w|\d)")
 
 
 def words(text: str) -> frozenset[str]:
@@ -41,7 +41,7 @@ def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[
     """Keep the first of each group of queries whose 5-character shingles have a Jaccard similarity of `threshold` or more."""
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=min(threshold, 0.99), num_perm=64)
+    index = MinHashLSH(threshold=0.75 * threshold, num_perm=64)  # candidates; looser than the threshold, so that few are missed
     shingles: dict[str, frozenset[str]] = {}
     kept, dropped = [], []
     for task in tasks:
@@ -73,10 +73,15 @@ def drop_duplicates(rows: Iterable[dict]) -> tuple[list[dict], int]:
 
 def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -> list[str]:
     """Values in `plan` (quoted texts, and words with digits) that no page up to turn `done` has shown, but a later one does."""
-    seen = intent + "".join(_sight(turn) for turn in turns[:done]) + turns[done].observation.outline
+    seen = "\n".join([intent, *(_sight(turn) for turn in turns[:done]), turns[done].observation.outline])
     later = "".join(_sight(turn) for turn in turns[done:])
     values = {a or b for step in plan.steps for a, b in _VALUES.findall(f"{step.reasoning} {step.step}")}
-    return sorted(v for v in values if v not in seen and v in later)
+    return sorted(v for v in values if not _shows(seen, v) and _shows(later, v))
+
+
+def _shows(text: str, value: str) -> bool:
+    """`value` stands in `text` as a whole: "12" in "12 pieces" and in "$12.", not in "120", "12.50" or "1.12"."""
+    return re.search(rf"(?<!\w)(?<!\d[.,:]){re.escape(value)}(?!\w)(?![.,:]\d)", text) is not None
 
 
 def _sight(turn: Turn) -> str:

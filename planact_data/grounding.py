@@ -15,8 +15,8 @@ from planact.annotate import (
 )
 from planact.llm import LLM
 from planact.parallel import run_all
-from planact.prompts import Message
 from planact.progress import Progress
+from planact.prompts import Message
 from planact.store import RunStore
 from planact.types import Plan, Trajectory, Usage, from_dict, to_dict
 from planact_data.checks import foreseen_values

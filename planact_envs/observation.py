@@ -29,6 +29,13 @@ class Element:
     id: str
 
 
+def describe_element(element: Element, form: str) -> str:
+    """The element in words, for an action's `# Element:` line. In `short` form the id follows the name there too, as on
+    the page: a tiny model then writes the id by the same copying that wrote the name."""
+    words = f"{element.role} '{element.name}'"
+    return f"{words} [{element.id}]" if form == "short" else words
+
+
 def render_page(root: Node, title: str, form: str, ids: bool = True) -> str:
     """The observation text of a page in one of FORMS; `ids=False` gives the planner's outline."""
     return _SERIALIZERS[form](root, title, ids)
@@ -43,7 +50,7 @@ def _axtree(root: Node, title: str, ids: bool) -> str:
             lines.append(f"{indent}StaticText '{_quoted(node.name)}'")
             return
         bid = f"[{node.id}] " if ids and node.id else ""
-        properties = [f"value='{_quoted(node.value)}'"] if node.value else []
+        properties = [f"value='{_quoted(_one_line(node.value))}'"] if node.value else []
         properties += [f"{state}=True" for state in node.states]
         name = f"{node.role} '{_quoted(node.name)}'"
         lines.append(indent + bid + ", ".join([name, *properties]))
@@ -75,7 +82,7 @@ def _html(root: Node, title: str, ids: bool) -> str:
         if labelled and node.name:
             attributes += f' label="{escape(node.name)}"'
         if node.value and node.role == "textbox":
-            attributes += f' value="{escape(node.value)}"'
+            attributes += f' value="{escape(_one_line(node.value))}"'
         attributes += "".join(f' {state}="true"' for state in node.states)
         text = "" if labelled else escape(node.name)
         if not node.children:
@@ -96,10 +103,10 @@ def _short(root: Node, title: str, ids: bool) -> str:
 
     def piece(node: Node) -> str:
         if node.role in ("text", "heading"):
-            return node.name
-        value = f" = {node.value}" if node.value else ""
+            return _quoted(node.name)
+        value = f" = {_quoted(_one_line(node.value))}" if node.value else ""
         states = "".join(f" {state}" for state in node.states)
-        options = " of " + ", ".join(child.name for child in node.children) if node.role == "combobox" else ""
+        options = " of " + ", ".join(_quoted(child.name) for child in node.children) if node.role == "combobox" else ""
         bid = f" [{node.id}]" if ids else ""
         return f"{node.role} '{_quoted(node.name)}'{bid}{value}{states}{options}"
 
@@ -124,8 +131,13 @@ def _leaves(node: Node, piece: Callable[[Node], str]) -> list[str]:
 
 
 def _quoted(name: str) -> str:
-    """Names stand between single quotes, so one inside becomes a typographic quote."""
+    """Names stand between single quotes, so one inside becomes a typographic quote; no text of a page can pass for an element."""
     return name.replace("'", "’")
+
+
+def _one_line(value: str) -> str:
+    """What is typed into a textarea may hold line breaks, and each line of an observation is an element."""
+    return " ".join(value.splitlines())
 
 
 _SERIALIZERS: dict[str, Callable[[Node, str, bool], str]] = {"axtree": _axtree, "html": _html, "short": _short}
@@ -134,7 +146,11 @@ _LINES = {
     "axtree": re.compile(r"^\s*\[(?P<id>\w+)\] (?P<role>\w+) '(?P<name>[^'\n]*)'", re.M),
     "short": re.compile(r"(?:^|\| )(?P<role>\w+) '(?P<name>[^'\n]*)' \[(?P<id>\w+)\]", re.M),
 }
-_TAGGED = re.compile(r'<(?P<tag>\w+) id="(?P<id>\w+)"(?: type="(?P<type>\w+)")?(?: label="(?P<label>[^"]*)")?[^>]*?(?:/>|>(?: (?P<text>[^<\n]*?))? ?(?:</|$))', re.M)
+_TAGGED = re.compile(
+    r'<(?P<tag>\w+) id="(?P<id>\w+)"(?: type="(?P<type>\w+)")?(?: label="(?P<label>[^"]*)")?[^>]*?'
+    r"(?:/>|>(?: (?P<text>[^<\n]*?))? ?(?:</|$))",
+    re.M,
+)
 _TAG_ROLES = {"a": "link", "button": "button", "select": "combobox", "textarea": "textbox"}
 _TAG_ROLES |= {kind: role for role, kind in _INPUT_TYPES.items()}
 

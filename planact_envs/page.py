@@ -22,7 +22,9 @@ INPUT_ROLES = {
 }  # every other input type is a textbox
 ROLES = {"ul": "list", "ol": "list", "li": "listitem", "table": "table", "tr": "row", "td": "cell", "th": "cell", "option": "option"}
 ROLES |= {f"h{level}": "heading" for level in range(1, 7)}
-SKIPPED = frozenset({"script", "style", "template", "noscript", "head", "label", "-comment", "meta", "link"})
+SKIPPED = frozenset({"script", "style", "template", "noscript", "head", "-comment", "meta", "link"})
+CONTROLS = "a[href], button, input, select, textarea"
+MAX_DEPTH = 200  # nested elements; what lies deeper is left out, so that no page exhausts Python's stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +64,34 @@ class _Reader:
         self.values = values
         self.elements: dict[str, LexborNode] = {}
         self.nodes: dict[str, Node] = {}
-        self.labels = {label.attributes["for"]: _clean(label.text()) for label in tree.css("label[for]")}
+        self.labels = {key: _label_text(label) for label in tree.css("label[for]") if (key := label.attributes["for"])}
+        self.depth = 0
 
     def children(self, element: LexborNode):
+        if self.depth == MAX_DEPTH:
+            return
+        self.depth += 1
         for child in element.iter(include_text=True):
             tag = child.tag
             if tag == "-text":
                 if text := _clean(child.text_content or ""):
                     yield Node("text", text)
-            elif tag not in SKIPPED and not _hidden(child):
+            elif tag in SKIPPED or _hidden(child):
+                continue
+            elif tag == "label":  # its text is the name of the field that it is for
+                yield from (node for node in self.children(child) if node.role in INTERACTIVE)
+            else:
                 yield from self.element(child, tag)
+        self.depth -= 1
 
     def element(self, element: LexborNode, tag: str):
         role = _role(element, tag)
         if role in INTERACTIVE:
             yield self.interactive(element, tag, role)
-        elif role in ("group", "page"):
-            yield from self.children(element)  # plain containers add nothing to what an agent needs to know
-        elif role == "heading":
+        elif role == "heading" and not element.css_first(CONTROLS):
             yield Node(role, _clean(element.text()), tag=tag)
+        elif role in ("group", "heading"):
+            yield from self.children(element)  # plain containers add nothing to what an agent needs to know
         else:
             yield Node(role, tag=tag, children=tuple(self.children(element)))
 
@@ -111,7 +122,9 @@ class _Reader:
             return label
         if tag in ("a", "button") and (text := _clean(element.text())):
             return text
-        if tag == "input" and INPUT_ROLES.get(attributes.get("type") or "") == "button" and attributes.get("value"):
+        if label := _label_text(_ancestor(element, "label")):
+            return label
+        if tag == "input" and _role(element, tag) == "button" and attributes.get("value"):
             return _clean(attributes["value"])
         return _clean(attributes.get("placeholder") or attributes.get("title") or "")
 
@@ -141,12 +154,28 @@ def _role(element: LexborNode, tag: str) -> str:
     return ROLES.get(tag, "group")
 
 
+def _ancestor(element: LexborNode, tag: str) -> LexborNode | None:
+    parent = element.parent
+    while parent is not None and parent.tag != tag:
+        parent = parent.parent
+    return parent
+
+
+def _label_text(label: LexborNode | None) -> str:
+    """The text of a label without that of a field inside it."""
+    if label is None:
+        return ""
+    texts = (node for node in label.traverse(include_text=True) if node.tag == "-text")
+    return _clean("".join(node.text_content or "" for node in texts if node.parent.tag not in ("option", "textarea", "button")))
+
+
 def _hidden(element: LexborNode) -> bool:
     attributes = element.attributes
     if not attributes:
         return False
-    style = (attributes.get("style") or "").replace(" ", "")
-    return "hidden" in attributes or attributes.get("type") == "hidden" or attributes.get("aria-hidden") == "true" or "display:none" in style
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or (attributes.get("type") or "").lower() == "hidden":
+        return True
+    return "display:none" in (attributes.get("style") or "").replace(" ", "").lower()
 
 
 def _clean(text: str) -> str:

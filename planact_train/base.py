@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from datasets import Dataset
@@ -36,6 +37,7 @@ def pretrain(recipe: Recipe, out: Path) -> float:
     exact = trainer.evaluate()["eval_exact"]
     trainer.model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    shutil.rmtree(out / "training")
     return exact
 
 

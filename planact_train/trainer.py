@@ -10,9 +10,13 @@ import torch
 from peft import PeftModel
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
 from planact.progress import Progress
+
+# Settings of models that scale or cap their logits; TRL's code knows what each of them means.
+SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 
 
 class AnswerTrainer(SFTTrainer):
@@ -23,8 +27,15 @@ class AnswerTrainer(SFTTrainer):
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)  # ProgressLine stands in for both
 
+    def _get_train_sampler(self, train_dataset=None):
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, LengthGroupedSampler):
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            return EpochSampler(sampler.batch_size, sampler.lengths, seed)
+        return sampler
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if not self.args.use_cpu or self.accelerator.num_processes > 1:
+        if not self._is_plain(inputs):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         lm = self.accelerator.unwrap_model(model)
         lm = lm.get_base_model() if isinstance(lm, PeftModel) else lm
@@ -45,6 +56,13 @@ class AnswerTrainer(SFTTrainer):
         loss = total / torch.as_tensor(count).clamp(min=1)
         return (loss, {}) if return_outputs else loss
 
+    def _is_plain(self, inputs) -> bool:
+        """Whether this is the case that is computed here: padded rows, plain log-likelihood, an unscaled head, one CPU process."""
+        args, model = self.args, self.model.config.get_text_config()
+        special = self.aux_loss_enabled or self.label_smoother or any(getattr(model, key, None) for key in SCALED)
+        on_one_cpu = args.use_cpu and self.accelerator.num_processes == 1
+        return on_one_cpu and args.loss_type == "nll" and not special and inputs.keys() <= {"input_ids", "attention_mask", "labels"}
+
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         return super().prediction_step(model, inputs, True, ignore_keys)  # the metrics above are all that is wanted
 
@@ -60,6 +78,24 @@ def exact_answers(right_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> float:
     answers = int(starts_B_T.sum())
     wrong = torch.unique(answer_B_T[mask_B_T & ~right_B_T.bool()])
     return 1 - len(wrong) / answers if answers else 0.0
+
+
+class EpochSampler(LengthGroupedSampler):
+    """Rows of like length together, in an order that the seed and the epoch alone decide.
+
+    transformers draws it from the global generator, so that a training resumed in its second epoch sees some rows twice.
+    """
+
+    def __init__(self, batch_size: int, lengths: list[int], seed: int):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self):
+        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return super().__iter__()
 
 
 class ProgressLine(TrainerCallback):

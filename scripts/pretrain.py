@@ -9,13 +9,14 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
 
-from planact.cli import load_or_exit, recipe_arguments
+from planact.cli import load_or_exit, recipe_arguments, require
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     recipe_arguments(parser)
     recipe = load_or_exit(parser.parse_args())
+    require(recipe, "pretrain", "sft")
     from planact_train.base import pretrain
 
     exact = pretrain(recipe, Path(recipe.base_model))

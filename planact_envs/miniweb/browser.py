@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 from selectolax.lexbor import LexborNode
@@ -14,6 +14,8 @@ from planact_envs.page import Page, option_labels, read_html
 
 MAX_REDIRECTS = 10
 NO_SUBMIT = frozenset({"submit", "button", "reset", "image", "file"})
+DEFAULT_BUTTON = "button:not([type]), button[type=submit], input[type=submit], input[type=image]"  # what Enter in a field presses
+SHOWN = 200  # characters of an action's text in a message
 
 
 def with_database(app, database: sqlite3.Connection):
@@ -47,7 +49,13 @@ class TextBrowser:
         """`app` is an ASGI application; only http urls whose host is in `hosts` are opened."""
         self.hosts = hosts
         transport = httpx.ASGITransport(app)
-        self.client = httpx.AsyncClient(transport=transport, follow_redirects=True, max_redirects=MAX_REDIRECTS, trust_env=False)
+        self.client = httpx.AsyncClient(
+            transport=transport,
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            trust_env=False,
+            event_hooks={"request": [self._before_request]},  # before each request, so also for each redirect
+        )
         self.tabs = [Tab()]
         self.current = 0
 
@@ -62,8 +70,7 @@ class TextBrowser:
             case Op.TYPE:
                 self._type(action.element, action.text)
             case Op.SEARCH:
-                self._type(action.element, action.text)
-                await self._submit_from(action.element)
+                await self._search(action.element, action.text)
             case Op.SELECT:
                 self._select(action.element, action.text)
             case Op.HOVER:
@@ -91,7 +98,7 @@ class TextBrowser:
 
     async def goto(self, url: str) -> None:
         """Open `url` in the current tab and put it into the history."""
-        await self._load("GET", urljoin(self.tab.url, url))
+        await self._load("GET", url)
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -101,13 +108,8 @@ class TextBrowser:
         return (await self.client.get(url)).text
 
     async def _load(self, method: str, url: str, data: dict[str, list[str]] | None = None, record: bool = True) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.netloc not in self.hosts:
-            raise ActionFailed(f"{url!r} is outside this environment; its sites are {', '.join(sorted(self.hosts))}")
-        try:
-            response = await (self.client.get(url) if method == "GET" else self.client.post(url, data=data))
-        except (httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise ActionFailed(f"{url!r} could not be opened: {error}") from error
+        """Show the page at `url` in the current tab. `data` is a form's: the query of a GET, the body of a POST."""
+        response = await self._send(method, url, data)
         tab = self.tab
         tab.url, tab.html, tab.values, tab.focus = str(response.url), response.text, {}, ""
         tab.page = read_html(tab.html)
@@ -115,10 +117,33 @@ class TextBrowser:
             tab.history[tab.position + 1 :] = [tab.url]
             tab.position += 1
 
+    async def _send(self, method: str, url: str, data: dict[str, list[str]] | None) -> httpx.Response:
+        try:
+            address = httpx.URL(urljoin(self.tab.url, url))
+            if method == "GET" and data is not None:
+                address = httpx.URL(address, params=data)
+            self._check_site(address)
+            request = self.client.build_request(method, address, data=data if method == "POST" else None)
+        except (httpx.InvalidURL, ValueError) as error:  # ValueError: a character that no URL or form can hold
+            raise ActionFailed(f"{_shown(url)} could not be opened: {error}") from error
+        try:
+            return await self.client.send(request)
+        except httpx.RequestError as error:
+            raise ActionFailed(f"{_shown(url)} could not be opened: {error}") from error
+
+    async def _before_request(self, request: httpx.Request) -> None:
+        self._check_site(request.url)
+
+    def _check_site(self, url: httpx.URL) -> None:
+        if url.scheme != "http" or url.netloc.decode() not in self.hosts:
+            raise ActionFailed(f"{_shown(str(url))} is outside this environment; its sites are {', '.join(sorted(self.hosts))}")
+
     def _element(self, key: str) -> LexborNode:
         if key not in self.tab.page.elements:
             last = len(self.tab.page.elements)
-            raise ActionFailed(f"no element {key!r} on this page; it has elements 1 to {last}" if last else "this page has no elements")
+            raise ActionFailed(
+                f"no element {_shown(key)} on this page; it has elements 1 to {last}" if last else "this page has no elements"
+            )
         node = self.tab.page.nodes[key]
         if "disabled" in node.states:
             raise ActionFailed(f"{node.role} {node.name!r} is disabled")
@@ -136,6 +161,16 @@ class TextBrowser:
         self._set(key, text)
         self.tab.focus = key
 
+    async def _search(self, key: str, text: str) -> None:
+        tab = self.tab
+        before = dict(tab.values), tab.page, tab.focus
+        self._type(key, text)
+        try:
+            await self._submit_from(key)
+        except ActionFailed:
+            tab.values, tab.page, tab.focus = before
+            raise
+
     def _select(self, key: str, label: str) -> None:
         element = self._element(key)
         node = self.tab.page.nodes[key]
@@ -145,7 +180,7 @@ class TextBrowser:
         wanted = label.strip().lower()
         matches = [x for x in labels if x.lower() == wanted] or [x for x in labels if wanted and wanted in x.lower()]
         if not matches:
-            raise ActionFailed(f"{node.name!r} has no option {label!r}; it has {', '.join(labels)}")
+            raise ActionFailed(f"{node.name!r} has no option {_shown(label)}; it has {', '.join(labels)}")
         self._set(key, matches[0])
 
     async def _click(self, key: str) -> None:
@@ -159,32 +194,38 @@ class TextBrowser:
             self._set(key, "" if "checked" in node.states else "on")
         elif node.role == "radio":
             self._choose_radio(key, element)
-        else:
+        elif node.role == "textbox":
             self.tab.focus = key  # a click into a field only focuses it
 
     def _choose_radio(self, key: str, element: LexborNode) -> None:
-        group = element.attributes.get("name")
-        for other, candidate in self.tab.page.elements.items():
-            if candidate.tag == "input" and candidate.attributes.get("name") == group:
+        group, form = element.attributes.get("name"), _form_of(element)
+        for other, node in self.tab.page.nodes.items():
+            candidate = self.tab.page.elements[other]
+            if node.role == "radio" and candidate.attributes.get("name") == group and _same(_form_of(candidate), form):
                 self.tab.values[other] = ""
         self._set(key, "on")
 
     async def _submit_from(self, key: str) -> None:
         """Submit the form around element `key`, as its button or as Enter in its field."""
         element = self._element(key)
-        form = element.parent
-        while form is not None and form.tag != "form":
-            form = form.parent
-        if form is None:
-            return  # a button without a form does nothing without JavaScript
-        data = self._form_data(form, pressed=element)
-        url = urljoin(self.tab.url, form.attributes.get("action") or self.tab.url)
-        if (form.attributes.get("method") or "get").lower() == "post":
-            await self._load("POST", url, data)
-        else:
-            await self._load("GET", str(httpx.URL(url, params=data)))
+        form = _form_of(element)
+        is_button = self.tab.page.nodes[key].role == "button"
+        kind = (element.attributes.get("type") or "").lower() if is_button else ""
+        if form is None or kind == "button":
+            return  # does nothing without JavaScript
+        if kind == "reset":
+            self._reset(form)
+            return
+        data = self._form_data(form, element if is_button else form.css_first(DEFAULT_BUTTON))
+        url = form.attributes.get("action") or self.tab.url
+        await self._load("POST" if (form.attributes.get("method") or "").lower() == "post" else "GET", url, data)
 
-    def _form_data(self, form: LexborNode, pressed: LexborNode) -> dict[str, list[str]]:
+    def _reset(self, form: LexborNode) -> None:
+        kept = {key: value for key, value in self.tab.values.items() if not _same(_form_of(self.tab.page.elements[key]), form)}
+        self.tab.values = kept
+        self.tab.page = read_html(self.tab.html, kept)
+
+    def _form_data(self, form: LexborNode, pressed: LexborNode | None) -> dict[str, list[str]]:
         keys = {element.mem_id: key for key, element in self.tab.page.elements.items()}
         data: dict[str, list[str]] = {}
         for field_ in form.css("input, select, textarea, button"):
@@ -195,11 +236,11 @@ class TextBrowser:
                     data.setdefault(name, []).append(value)
         return data
 
-    def _field_value(self, element: LexborNode, key: str, pressed: LexborNode) -> str | None:
+    def _field_value(self, element: LexborNode, key: str, pressed: LexborNode | None) -> str | None:
         """What this control sends, None when it sends nothing."""
         attributes, kind = element.attributes, (element.attributes.get("type") or "").lower()
         if element.tag == "button" or kind in NO_SUBMIT:
-            return (attributes.get("value") or "") if element.mem_id == pressed.mem_id else None
+            return (attributes.get("value") or "") if _same(element, pressed) else None
         if kind == "hidden":
             return attributes.get("value") or ""
         node = self.tab.page.nodes.get(key)
@@ -220,8 +261,8 @@ class TextBrowser:
         tab.position = position
 
     def _tab_index(self, text: str) -> int:
-        if not text.isdigit() or int(text) >= len(self.tabs):
-            raise ActionFailed(f"there is no tab {text!r}; tabs are 0 to {len(self.tabs) - 1}")
+        if text not in map(str, range(len(self.tabs))):
+            raise ActionFailed(f"there is no tab {_shown(text)}; tabs are 0 to {len(self.tabs) - 1}")
         return int(text)
 
     def _close_tab(self) -> None:
@@ -234,3 +275,18 @@ class TextBrowser:
 def _option_value(option: LexborNode) -> str:
     value = option.attributes.get("value")
     return " ".join(option.text().split()) if value is None else value
+
+
+def _form_of(element: LexborNode) -> LexborNode | None:
+    parent = element.parent
+    while parent is not None and parent.tag != "form":
+        parent = parent.parent
+    return parent
+
+
+def _same(one: LexborNode | None, other: LexborNode | None) -> bool:
+    return (one and one.mem_id) == (other and other.mem_id)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")

@@ -42,7 +42,10 @@ class MiniwebEnv:
 
     async def score(self, answer: str) -> Outcome:
         async def fetch(url: str) -> str:
-            return await self.browser.fetch(url)
+            try:
+                return await self.browser.fetch(url)
+            except ActionFailed:  # an empty tab shows nothing
+                return ""
 
         return await scorer.score(
             self.task.eval, answer=answer, url=self.browser.tab.url, start=self.start, end=self.database, fetch=fetch

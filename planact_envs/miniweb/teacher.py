@@ -7,6 +7,7 @@ set rate it makes the mistakes that real teachers make, so that the filters behi
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from functools import cache
@@ -19,7 +20,7 @@ from planact.prompts import Message
 from planact.types import ELEMENT_OPS, Action, Op, PlanStep, Task, Usage, content_hash
 from planact_envs.miniweb import tasks
 from planact_envs.miniweb.solution import Move, Solution
-from planact_envs.observation import Element, read_elements
+from planact_envs.observation import Element, describe_element, read_elements
 
 _ACTOR_INTENT = re.compile(r"^# Task\n(?P<intent>.*)$", re.M)
 _QUERY = re.compile(r"^## User Query\n(?P<intent>.*)$", re.M)
@@ -37,6 +38,7 @@ class ScriptedTeacher:
         self.form, self.grammar, self.error_rate, self.seed = form, grammar, error_rate, seed
 
     async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
+        await asyncio.sleep(0)  # as a real model would, it lets other episodes on, and Ctrl-C
         dice = random.Random(content_hash([list(messages), self.seed, seed]))
         head = messages[0]["content"]
         text = self._act(messages, dice) if _ACTOR_INTENT.search(head) else self._annotate(messages, dice)
@@ -50,13 +52,30 @@ class ScriptedTeacher:
         moves = solution.moves
         elements = read_elements(messages[-1]["content"], self.form)
         if dice.random() < self.error_rate / len(moves):  # an episode has len(moves) answers
-            return render_action(_slip(elements, dice), self.grammar)
+            return render_action(self._slip(elements, dice), self.grammar)
         move = moves[done] if done < len(moves) else Move(Op.STOP)
-        return render_action(_as_action(move, elements), self.grammar)
+        return render_action(self._as_action(move, elements), self.grammar)
+
+    def _as_action(self, move: Move, elements: Sequence[Element]) -> Action:
+        """The move on this page; giving up when the page does not have its element."""
+        if move.op not in ELEMENT_OPS:
+            return Action(move.op, text=move.text)
+        for element in elements:
+            if (element.role, element.name) == (move.role, move.name):
+                return Action(move.op, element.id, move.text, target=describe_element(element, self.form))
+        return Action(Op.STOP)
+
+    def _slip(self, elements: Sequence[Element], dice: random.Random) -> Action:
+        """A click on some other element, or stopping early."""
+        links = [e for e in elements if e.role == "link"]
+        if not links or dice.random() < 0.3:
+            return Action(Op.STOP, text="I could not find it")
+        element = dice.choice(links)
+        return Action(Op.CLICK, element.id, target=describe_element(element, self.form))
 
     def _annotate(self, messages: Sequence[Message], dice: random.Random) -> str:
         """Plan steps for the numbered actions in the prompt. A prompt that carries an error message is answered rightly."""
-        user = messages[1]["content"]
+        user = messages[:2][-1]["content"]
         query, future = _QUERY.search(user), _FUTURE.search(user)
         if not query:
             raise ModelError("the scripted teacher cannot read this prompt: it holds neither '# Task' nor '## User Query'")
@@ -102,25 +121,6 @@ def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, dice: 
 def _with_foresight(solution: Solution) -> Solution:
     facts = {key: type(fact)(fact.value, fact.unknown, 0) for key, fact in solution.facts.items()}
     return Solution(solution.stages, facts)
-
-
-def _as_action(move: Move, elements: Sequence[Element]) -> Action:
-    """The move on this page; giving up when the page does not have its element."""
-    if move.op not in ELEMENT_OPS:
-        return Action(move.op, text=move.text)
-    for element in elements:
-        if (element.role, element.name) == (move.role, move.name):
-            return Action(move.op, element.id, move.text, target=f"{element.role} '{element.name}'")
-    return Action(Op.STOP)
-
-
-def _slip(elements: Sequence[Element], dice: random.Random) -> Action:
-    """A click on some other element, or stopping early."""
-    links = [e for e in elements if e.role == "link"]
-    if not links or dice.random() < 0.3:
-        return Action(Op.STOP, text="I could not find it")
-    element = dice.choice(links)
-    return Action(Op.CLICK, element.id, target=f"{element.role} '{element.name}'")
 
 
 def _page_title(user: str) -> str:

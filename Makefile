@@ -1,0 +1,61 @@
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+EXTRAS := data,train,eval,envs
+DEV_EXTRAS := $(EXTRAS),dev
+PINS := setup.cfg constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow lint format bench clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "Variables: PYTHON=$(PYTHON) (3.11 or newer), VENV=$(VENV)"
+
+quickstart: $(VENV)/.installed ## Install, then train and evaluate a small ablation table on miniweb (CPU, no key)
+	$(BIN)/python scripts/ablate.py --config recipes/ablations/miniweb-quick.yaml
+
+test: $(VENV)/.installed-dev ## Run the tests that take seconds
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/.installed-dev ## Run all tests, those that train included
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.installed-dev ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev ## Correct what can be corrected of style and formatting
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## Run every benchmark
+	@for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean: ## Remove caches and build products; the environment and runs/ stay
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find planact* scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Threads that spin while they wait starve each other on small machines; nothing here needs the Hub.
+quickstart test test-slow bench: export OMP_WAIT_POLICY := PASSIVE
+quickstart test test-slow bench: export TOKENIZERS_PARALLELISM := false
+quickstart test test-slow bench: export HF_HUB_DISABLE_TELEMETRY := 1
+quickstart test test-slow bench: export HF_HUB_OFFLINE := 1
+
+define install
+@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("planact needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+@echo "Installing planact[$(1)] into $(VENV); the first time takes a few minutes"
+@$(BIN)/python -m pip install -qq -e '.[$(1)]' -c constraints.txt
+endef
+
+$(VENV)/.installed: $(PINS)
+	$(call install,$(EXTRAS))
+	@touch $@
+
+$(VENV)/.installed-dev: $(PINS)
+	$(call install,$(DEV_EXTRAS))
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,57 @@
+"""An ablation table: evaluate every cell of a grid, then write the table, the plot and the report in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from planact.grid import Grid
+from planact.recipe import Recipe, RecipeError
+from planact.types import Trajectory
+from planact_envs.suites import load_suite
+from planact_eval.report import write_report
+from planact_eval.runner import evaluate
+from planact_eval.table import Row, heading, plain_text
+
+
+def evaluate_grid(grid: Grid, runs: Path) -> str:
+    """Evaluate what has not been evaluated. Returns the table as text and the paths of what was written."""
+    _benchmark([cell.recipe for cell in grid.cells])  # before hours of work
+    rows, episodes, recipes = [], {}, {}
+    for cell in grid.cells:
+        folder, summary, trajectories = evaluate(cell.recipe, runs)
+        row = Row(cell.row, cell.column, cell.paper, summary)
+        rows.append(row)
+        episodes[row.key], recipes[row.key] = trajectories, cell.recipe
+        print(f"{row.key}: {folder}")
+    return write_table(runs / grid.name, grid.title, rows, episodes, recipes)
+
+
+def write_table(
+    folder: Path, title: str, rows: Sequence[Row], episodes: Mapping[str, Sequence[Trajectory]], recipes: Mapping[str, Recipe]
+) -> str:
+    """Write table.md, table.csv, ladder.svg and report.html into `folder`. Returns what a user should read.
+
+    `episodes` and `recipes` are by `Row.key`. Raises RecipeError when the rows are not measured on one benchmark.
+    """
+    name, split, scorer = _benchmark(list(recipes.values()))
+    suite = load_suite(name)
+    measured = heading(rows, suite.name, suite.version, split, scorer)
+    facts = {
+        "base model": ", ".join(dict.fromkeys(recipe.base_model for recipe in recipes.values())),
+        "seed": ", ".join(dict.fromkeys(str(recipe.seed) for recipe in recipes.values())),
+    }
+    report = write_report(folder, title, measured, rows, episodes, {key: recipe.name for key, recipe in recipes.items()}, facts)
+    return f"\n{plain_text(rows, measured)}\ntable   {folder / 'table.md'}, {folder / 'table.csv'}\nreport  {report}"
+
+
+def _benchmark(recipes: Sequence[Recipe]) -> tuple[str, str, str]:
+    """Suite, split and scorer. Raises RecipeError when the recipes cannot stand in one table."""
+    for recipe in recipes:
+        if recipe.agent is None or recipe.eval is None:
+            raise RecipeError(f"the recipe '{recipe.name}' cannot be evaluated: it needs the sections `agent` and `eval`")
+    found = sorted({(recipe.eval.suite, recipe.eval.split, recipe.eval.scorer) for recipe in recipes})
+    if len(found) > 1:
+        names = "; ".join(" ".join(names) for names in found)
+        raise RecipeError(f"the rows of one table must have one eval.suite, eval.split and eval.scorer, but there are: {names}")
+    return found[0]

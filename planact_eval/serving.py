@@ -1,0 +1,112 @@
+"""Local serving for machines without a GPU: a transformers model behind `planact.llm.LLM` that batches concurrent episodes.
+
+Requests that arrive while a batch is generated form the next batch, so with N episodes in flight the model answers up to
+N at once. All local models share one worker thread: on a CPU, two generations at a time only slow each other down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from planact.llm import Completion, Message, ModelError
+from planact.types import Usage
+
+MAX_BATCH = 32  # requests generated together
+
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
+
+
+@dataclass(frozen=True)
+class Request:
+    ids: list[int]  # prompt tokens
+    max_tokens: int
+    temperature: float
+    seed: int
+    reply: asyncio.Future
+
+
+class LocalLLM:
+    """A model folder (full or adapter) or Hub id, served in this process. `complete` is safe to call concurrently."""
+
+    def __init__(self, path: str | Path):
+        self.name = str(path)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.name, padding_side="left")
+        self.model = _load(self.name)
+        self.context = self.model.config.max_position_embeddings
+        self.waiting: list[Request] = []
+        self.server: asyncio.Task | None = None
+
+    async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
+        ids = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)["input_ids"]
+        room = self.context - len(ids)
+        if room <= 0:
+            raise ModelError(f"the prompt has {len(ids)} tokens, the context of {self.name} {self.context}; lower agent.max_turns or shorten pages")
+        request = Request(ids, min(max_tokens, room), temperature, seed, asyncio.get_running_loop().create_future())
+        self.waiting.append(request)
+        if self.server is None or self.server.done():
+            self.server = asyncio.create_task(self._serve())
+        return await request.reply
+
+    async def _serve(self) -> None:
+        """Generate batch after batch until nobody waits."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0)  # let every episode that is ready put its request in
+            wanted = [request for request in self.waiting if not request.reply.done()]  # nobody waits for a cancelled one
+            batch, self.waiting = _alike(wanted[:MAX_BATCH], wanted)
+            if not batch:
+                return
+            try:
+                replies = await loop.run_in_executor(_worker, self._generate, batch)
+            except Exception as error:
+                replies = [ModelError(f"{self.name}: {type(error).__name__}: {error}")] * len(batch)
+            for request, reply in zip(batch, replies, strict=True):
+                if not request.reply.done():
+                    request.reply.set_exception(reply) if isinstance(reply, Exception) else request.reply.set_result(reply)
+
+    @torch.inference_mode()
+    def _generate(self, batch: list[Request]) -> list[Completion]:
+        started = time.monotonic()
+        inputs = self.tokenizer.pad({"input_ids": [r.ids for r in batch]}, return_tensors="pt")
+        sampling = {"do_sample": False} if batch[0].temperature == 0 else {"do_sample": True, "temperature": batch[0].temperature, "top_p": 1.0}
+        torch.manual_seed(batch[0].seed)
+        limit = max(r.max_tokens for r in batch)
+        output = self.model.generate(**inputs, max_new_tokens=limit, pad_token_id=self.tokenizer.pad_token_id, **sampling)
+        seconds = time.monotonic() - started
+        width = inputs["input_ids"].shape[1]
+        return [self._completion(r, tokens.tolist(), seconds) for r, tokens in zip(batch, output[:, width:], strict=True)]
+
+    def _completion(self, request: Request, tokens: list[int], seconds: float) -> Completion:
+        end = self.tokenizer.eos_token_id
+        tokens = tokens[: request.max_tokens]
+        finished = end in tokens
+        tokens = tokens[: tokens.index(end)] if finished else tokens
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        usage = Usage(len(request.ids), len(tokens), calls=1, seconds=seconds)
+        return Completion(text, usage, "stop" if finished else "length")
+
+
+def _alike(batch: list[Request], waiting: list[Request]) -> tuple[list[Request], list[Request]]:
+    """The requests of `batch` that can be sampled like its first one, and everybody else. Greedy requests ignore the seed."""
+
+    def how(request: Request) -> tuple:
+        return (request.temperature, request.seed if request.temperature else 0)
+
+    chosen = [r for r in batch if how(r) == how(batch[0])]
+    return chosen, [r for r in waiting if r not in chosen]
+
+
+def _load(name: str):
+    if (Path(name) / "adapter_config.json").exists():
+        from peft import AutoPeftModelForCausalLM
+
+        return AutoPeftModelForCausalLM.from_pretrained(name).eval()
+    return AutoModelForCausalLM.from_pretrained(name).eval()

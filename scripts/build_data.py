@@ -1,0 +1,33 @@
+"""Build the training rows of a recipe: trajectories, plans, replans, and a `datasets` folder with a card.
+
+    python scripts/build_data.py --config recipes/tiny/dynamic-replanning.yaml
+
+The same command again builds only what is missing.
+"""
+
+import argparse
+
+from planact.cli import load_or_exit, recipe_arguments, require, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    recipe_arguments(parser)
+    args = parser.parse_args()
+    recipe = load_or_exit(args)
+    require(recipe, "agent", "data")
+
+    def stage() -> None:
+        from planact.layout import read_manifest
+        from planact_data.build import build, wanted_kinds
+
+        folder = build(recipe, args.runs)
+        rows = read_manifest(folder)["rows"]
+        for kind in wanted_kinds(recipe):
+            print(f'{kind}: {rows[kind]["rows"]} rows   load_dataset("{folder}", "{kind}")')
+
+    run(args, stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Fine-tune the planner or the executor of a recipe with TRL's SFTTrainer.
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml scripts/sft.py --config recipes/tiny/dynamic-replanning.yaml --role planner
+
+TRL's own flags work too (`--learning_rate 1.0e-5`) and are the same as `--set sft.learning_rate=1.0e-5`. The same
+command again resumes from the last checkpoint.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
+
+from planact.cli import fail, load_or_exit, recipe_arguments, require, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    recipe_arguments(parser)
+    parser.add_argument("--role", required=True, choices=("planner", "executor"))
+    args, flags = parser.parse_known_args()
+    args.set += trl_flags(flags)
+    recipe = load_or_exit(args)
+    require(recipe, "agent", "data", "sft")
+
+    def stage() -> None:
+        from planact_train.sft import train
+
+        print(f"{args.role} of {recipe.name}: {train(recipe, args.role, args.runs)}")
+
+    run(args, stage)
+
+
+def trl_flags(flags: list[str]) -> list[str]:
+    """`--learning_rate 1e-5` or `--learning_rate=1e-5` as overrides of the `sft` section; a flag without a value is true."""
+    changes: list[str] = []
+    for before, flag in zip(["", *flags], flags):
+        if flag.startswith("--"):
+            key, equals, value = flag[2:].partition("=")
+            changes.append(f"sft.{key}={value if equals else 'true'}")
+        elif before.startswith("--") and "=" not in before:
+            changes[-1] = f"sft.{before[2:]}={flag}"
+        else:
+            fail(f"unexpected argument {flag!r}; TRL's settings are given as --name value")
+    return changes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Folder keys: the same work is found again, other work never is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from planact.layout import (
+    MANIFEST,
+    NotBuilt,
+    base_model_identity,
+    data_folder,
+    data_settings,
+    model_folder,
+    model_settings,
+    read_manifest,
+    write_json,
+)
+from planact.recipe import Agent, Data, Endpoint, Eval, Recipe
+from planact.types import to_dict
+
+ROOT = Path(__file__).parents[2]
+TEACHER = Endpoint("http://localhost:8000/v1", "gpt-4o")
+RECIPE = Recipe(
+    name="tiny/row",
+    seed=0,
+    base_model="some/model",
+    agent=Agent(),
+    endpoints={"teacher": TEACHER},
+    data=Data(),
+    sft={"learning_rate": 2e-5, "planner": {"num_train_epochs": 2}, "executor": {"num_train_epochs": 3}},
+    eval=Eval(),
+)
+
+
+def agent(**changes):
+    return replace(RECIPE, agent=replace(RECIPE.agent, **changes))
+
+
+def data(**changes):
+    return replace(RECIPE, data=replace(RECIPE.data, **changes))
+
+
+def taught(**changes):
+    """A recipe whose teacher is behind an endpoint."""
+    return replace(data(teacher="endpoint"), endpoints={"teacher": replace(TEACHER, **changes)})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A runs folder with built rows of every kind."""
+    rows = {kind: {"rows": 3, "hash": f"hash of {kind}"} for kind in ("plan", "replan", "act", "act_dynamic", "react")}
+    write_json(tmp_path / "data" / MANIFEST, {"rows": rows})
+    return tmp_path
+
+
+OTHER_ROWS = [
+    replace(RECIPE, seed=1),
+    data(suite="other"),
+    data(tasks=10),
+    data(teacher="endpoint"),
+    data(teacher_error_rate=0.1),
+    data(near_duplicate=0.8),
+    agent(observation="short"),
+    agent(grammar="browsergym"),
+    agent(prompts="compact"),
+    agent(plan_history=1),
+    agent(plan_history=0),
+]
+SAME_ROWS = [
+    replace(RECIPE, name="another/name", description="other words"),
+    replace(RECIPE, base_model="another/model"),
+    replace(RECIPE, sft={}),
+    replace(RECIPE, sft=None, eval=None),
+    replace(RECIPE, eval=Eval(split="validation", limit=5)),
+    replace(RECIPE, endpoints={}),  # the scripted teacher needs none
+    data(planner=("plan", "replan"), executor=("act_dynamic",)),  # which kinds are wanted
+    agent(planner="base", executor="base"),
+    agent(replan="every_turn"),
+    agent(replan="every_k", replan_every=7),
+    agent(planner_max_tokens=7, planner_retries=0),
+]
+
+
+@pytest.mark.parametrize("recipe", SAME_ROWS)
+def test_what_does_not_change_the_rows_keeps_their_folder(runs, recipe):
+    assert data_folder(recipe, "1", runs) == data_folder(RECIPE, "1", runs)
+
+
+def test_what_changes_the_rows_changes_their_folder(tmp_path):
+    keys = [data_folder(recipe, "1", tmp_path) for recipe in [RECIPE, *OTHER_ROWS]] + [data_folder(RECIPE, "2", tmp_path)]
+    assert len(set(keys)) == len(OTHER_ROWS) + 2
+    assert all(key.parent == tmp_path / "data" and len(key.name) == 10 for key in keys)
+
+
+def test_every_data_setting_of_a_recipe_is_covered_here():
+    assert {field for recipe in OTHER_ROWS for field in changed(recipe.data, RECIPE.data)} | {"planner", "executor"} == set(
+        to_dict(RECIPE.data)
+    )
+
+
+def changed(one, other):
+    return [key for key, value in to_dict(one).items() if value != to_dict(other)[key]]
+
+
+def test_a_teacher_is_known_by_its_model_not_by_its_address(tmp_path):
+    key = data_folder(taught(), "1", tmp_path)
+    assert data_settings(taught(), "1")["teacher_model"] == "gpt-4o"
+    same = {"base_url": "http://other:1/v1", "api_key_env": "KEY", "timeout": 9.0, "max_in_flight": 2, "usd_per_m_prompt": 1.0}
+    assert data_folder(taught(**same), "1", tmp_path) == key
+    assert data_folder(taught(model="gpt-4"), "1", tmp_path) != key != data_folder(RECIPE, "1", tmp_path)
+    without = replace(RECIPE, endpoints={"teacher": replace(TEACHER, model="unused")})
+    assert data_folder(without, "1", tmp_path) == data_folder(RECIPE, "1", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(RECIPE, name="another/name", description="other words"),
+        replace(RECIPE, eval=None),
+        replace(RECIPE, sft=RECIPE.sft | {"executor": {"num_train_epochs": 9}}),  # of the other role
+        data(executor=("react",)),
+        data(tasks=10),  # what matters is the rows that came out
+        agent(replan="every_turn", max_turns=3),
+    ],
+)
+def test_what_does_not_change_a_model_keeps_its_folder(runs, recipe):
+    assert model_folder(recipe, "planner", runs / "data", runs) == model_folder(RECIPE, "planner", runs / "data", runs)
+
+
+def test_what_changes_a_model_changes_its_folder(runs):
+    others = [
+        replace(RECIPE, seed=1),
+        replace(RECIPE, base_model="another/model"),
+        replace(RECIPE, sft=RECIPE.sft | {"learning_rate": 1e-5}),
+        replace(RECIPE, sft=RECIPE.sft | {"planner": {"num_train_epochs": 9}}),
+        data(planner=("plan", "replan")),
+        data(planner=("replan", "plan")),
+        data(planner=("replan",)),
+    ]
+    keys = {model_folder(recipe, "planner", runs / "data", runs) for recipe in [RECIPE, *others]}
+    keys.add(model_folder(RECIPE, "executor", runs / "data", runs))
+    before = len(keys)
+    manifest = read_manifest(runs / "data")
+    manifest["rows"]["plan"]["hash"] = "other rows"
+    write_json(runs / "data" / MANIFEST, manifest)
+    keys.add(model_folder(RECIPE, "planner", runs / "data", runs))
+    assert len(keys) == before + 1 >= len(others) + 2
+
+
+def test_the_settings_of_a_model(runs):
+    assert model_settings(RECIPE, "planner", runs / "data") == {
+        "role": "planner",
+        "rows": {"plan": "hash of plan"},
+        "base_model": "some/model",
+        "sft": {"learning_rate": 2e-5, "num_train_epochs": 2},
+        "seed": 0,
+    }
+    folder = model_folder(RECIPE, "planner", runs / "data", runs)
+    assert folder.parent == runs / "models" and folder.name.startswith("planner-")
+
+
+def test_rows_that_are_not_built_are_named(tmp_path):
+    both = data(planner=("plan", "replan"))
+    with pytest.raises(NotBuilt, match="the plan, replan rows of tiny/row are not built") as missing:
+        model_settings(both, "planner", tmp_path)
+    assert missing.value.script == "scripts/build_data.py"
+    write_json(tmp_path / MANIFEST, {"rows": {"plan": {"hash": "h"}}})
+    with pytest.raises(NotBuilt, match="the replan rows"):
+        model_settings(both, "planner", tmp_path)
+    assert model_settings(RECIPE, "planner", tmp_path)["rows"] == {"plan": "h"}
+
+
+def test_a_local_base_model_is_known_by_its_content(tmp_path):
+    def folder(name, **files):
+        (tmp_path / name).mkdir()
+        for file, text in files.items():
+            (tmp_path / name / ".".join(file.rsplit("_", 1))).write_text(text)
+        return base_model_identity(str(tmp_path / name))
+
+    first = folder("a", model_safetensors="weights", config_json="{}")
+    assert folder("b", config_json="{}", model_safetensors="weights", README_md="words", training_bin="x") == first
+    others = [
+        folder("c", model_safetensors="weights!", config_json="{}"),
+        folder("d", model_safetensors="weights", config_json="{ }"),
+        folder("e", model2_safetensors="weights", config_json="{}"),
+        folder("f", model_safetensors="weights", config_json="{}", template_jinja="x"),
+        folder("g", model_safetensors="weights", adapter_config_json="{}"),
+    ]
+    assert len({first, *others}) == 6
+    with pytest.raises(NotBuilt, match="there is no model in"):
+        folder("h", model_safetensors="a save that was cut short")
+
+
+@pytest.mark.parametrize("name", ["meta-llama/Llama-3.3-70B-Instruct", "gpt2"])
+def test_a_hub_id_stands_for_itself(name):
+    assert base_model_identity(name) == name
+
+
+@pytest.mark.parametrize("path", ["models/none", "runs/models/none", "./none", "/none/at/all", "a/b/c"])
+def test_a_base_model_that_is_not_there_is_named_with_the_command_that_makes_it(path):
+    with pytest.raises(NotBuilt, match=f"there is no model in {path}") as missing:
+        base_model_identity(path)
+    made = missing.value
+    assert (made.script, made.options) == ("scripts/pretrain.py", f"--set base_model={path}") and (ROOT / made.config).exists()
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "folder" / "x.json"
+    write_json(path, {"a": "é"})
+    assert path.read_text() == '{\n  "a": "é"\n}\n' and list(path.parent.iterdir()) == [path]
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert path.read_text() == '{\n  "a": "é"\n}\n' and list(path.parent.iterdir()) == [path]

@@ -1,0 +1,86 @@
+"""Rolling out training tasks: one stored trajectory per task, the outcome filter, and an actor that gives out."""
+
+from dataclasses import replace
+
+import pytest
+
+from planact.llm import BudgetExceeded, ScriptedLLM
+from planact.store import RunStore
+from planact.types import FailureInfo, Observation, Outcome, StopReason, from_dict
+from planact_data.trajectories import KIND, load_trajectories, rejection, roll_out
+from planact_envs.suites import load_suite
+
+SUITE = load_suite("miniweb")
+TASKS = [task for task in SUITE.tasks("train") if task.template == "shop.price"][:6]
+
+
+def quitter():
+    """Answers nothing at once: one call per episode, none solved."""
+    return ScriptedLLM(lambda messages: 'exit(message="")')
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        yield store
+
+
+async def test_every_task_gets_one_trajectory_and_none_is_run_twice(store, agent):
+    actor = quitter()
+    await roll_out(TASKS[:4], SUITE, agent, actor, store, 5, 3)
+    assert len(actor.calls) == 4 and store.keys(KIND) == {task.id for task in TASKS[:4]}
+    stored = dict(store.items(KIND))
+    await roll_out(TASKS, SUITE, agent, actor, store, 5, 3)
+    assert len(actor.calls) == 6
+    assert {key: value for key, value in store.items(KIND) if key in stored} == stored
+    loaded = load_trajectories(TASKS[::-1], store)
+    assert [t.task_id for t in loaded] == [task.id for task in TASKS[::-1]]
+    assert all(t.task_hash == task.hash and t.intent == task.intent and t.seed == 5 for t, task in zip(loaded, TASKS[::-1]))
+
+
+async def test_the_actor_sees_no_plan_whatever_the_recipe_says(store, agent):
+    actor = quitter()
+    await roll_out(TASKS[:1], SUITE, replace(agent, planner="trained", replan="every_turn"), actor, store, 0, 1)
+    assert actor.calls[0][0]["content"] == f"act\n\n# Task\n{TASKS[0].intent}"
+
+
+async def test_the_teacher_solves_them_and_they_come_back_from_the_store_unchanged(store, agent):
+    await roll_out(TASKS, SUITE, agent, SUITE.teacher("short", "webrl"), store, 0, 3)
+    assert [rejection(t) for t in load_trajectories(TASKS, store)] == [""] * 6
+    trajectory = load_trajectories(TASKS, store)[0]
+    assert trajectory.outcome.success is True and trajectory.turns[0].observation.outline.startswith("page 'Fernhill Store'")
+    assert from_dict(type(trajectory), store.get(TASKS[0].id, KIND)) == trajectory
+
+
+async def test_a_spent_budget_stops_the_run_and_keeps_what_is_done(store, agent):
+    def answer(messages):
+        if len(actor.calls) > 3:
+            raise BudgetExceeded("no money left")
+        return 'exit(message="")'
+
+    actor = ScriptedLLM(answer)
+    with pytest.raises(BudgetExceeded, match="no money left"):
+        await roll_out(TASKS, SUITE, agent, actor, store, 0, 1)
+    assert store.keys(KIND) == {task.id for task in TASKS[:3]} and len(actor.calls) == 4
+    more = quitter()
+    await roll_out(TASKS, SUITE, agent, more, store, 0, 1)
+    assert store.count(KIND) == 6 and len(more.calls) == 3
+
+
+async def test_a_model_that_fails_is_data(store, agent):
+    await roll_out(TASKS[:2], SUITE, agent, ScriptedLLM(['exit(message="")'], name="short script"), store, 0, 1)
+    first, second = load_trajectories(TASKS[:2], store)
+    assert rejection(first) == "not solved (answered)"
+    assert rejection(second) == "unscored (model_error)" and "short script has 1 replies" in second.error
+
+
+def test_the_outcome_filter(solved):
+    good = solved[0]
+    assert rejection(good) == ""
+    assert rejection(replace(good, outcome=Outcome(False))) == "not solved (answered)"
+    assert rejection(replace(good, outcome=Outcome(False), stop_reason=StopReason.MAX_TURNS)) == "not solved (max_turns)"
+    assert rejection(replace(good, outcome=Outcome(None), stop_reason=StopReason.ENV_ERROR)) == "unscored (env_error)"
+    unreadable = replace(good.turns[1], action=None, failure=FailureInfo("format", "no action found"))
+    assert rejection(replace(good, turns=(good.turns[0], unreadable, good.turns[2]))) == "solved with failed actions"
+    error = replace(good.turns[1], observation=Observation("p", "p", "http://x/", error="no element '9'"))
+    assert rejection(replace(good, turns=(good.turns[0], error, good.turns[2]))) == "solved with failed actions"

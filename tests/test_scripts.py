@@ -1,0 +1,249 @@
+"""The scripts as a user types them, each in a process of its own: what they say, how they end, and how they go on."""
+
+import ast
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from planact.layout import data_folder
+from planact.store import read_run
+from planact_envs.suites import load_suite
+
+REPO = Path(__file__).parents[1]
+SCRIPTS = sorted(path.name for path in (REPO / "scripts").glob("*.py"))
+NEEDED = {"sft.py": ["--role", "planner"]}
+TORCH = re.compile(r"\| +(torch|transformers|trl|datasets)$", re.M)  # a line of `python -X importtime`
+
+
+def call(script, *arguments, flags=()):
+    command = [sys.executable, *flags, f"scripts/{script}", *map(str, arguments)]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+
+
+def settings(changes, *more):
+    return [f"--set={change}" for change in (*changes, *more)]
+
+
+def config_of(script):
+    return "recipes/ablations/miniweb-quick.yaml" if script == "ablate.py" else f"recipes/tiny/{'base' if script == 'pretrain.py' else 'finetuning'}.yaml"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_shows_a_command_that_can_be_typed(script):
+    done = call(script, "--help", flags=["-X", "importtime"])
+    assert done.returncode == 0 and not TORCH.search(done.stderr)
+    docstring = ast.get_docstring(ast.parse((REPO / "scripts" / script).read_text()))
+    [command] = [line.strip() for line in docstring.splitlines() if f"scripts/{script} --config" in line]
+    assert command in done.stdout
+    assert (REPO / re.search(r"--config (\S+)", command.split(script)[1])[1]).is_file()
+    assert all(option in done.stdout for option in ("--config", "--set", "--runs"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_typo_is_refused_at_once_with_the_nearest_name(script):
+    done = call(script, "--config", config_of(script), *NEEDED.get(script, []), "--set", "agent.replann=never", flags=["-X", "importtime"])
+    assert done.returncode == 2 and not done.stdout
+    assert re.search(r"^error: .*unknown key 'replann' in section 'agent'.*'replan'", done.stderr, re.M)
+    assert "Traceback" not in done.stderr and not TORCH.search(done.stderr)
+
+
+@pytest.mark.parametrize("script, section", [("evaluate.py", "agent"), ("build_data.py", "agent"), ("sft.py", "agent")])
+def test_a_recipe_without_the_stage_is_refused(script, section, tmp_path):
+    done = call(script, "--config", "recipes/tiny/base.yaml", *NEEDED.get(script, []), "--runs", tmp_path / "runs")
+    assert done.returncode == 2 and f"error: the recipe 'tiny/base' has no section `{section}`" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "runs").exists()
+
+
+def test_a_base_is_only_made_from_a_recipe_for_one(tmp_path):
+    done = call("pretrain.py", "--config", "recipes/tiny/react.yaml", "--set", f"base_model={tmp_path / 'model'}")
+    assert done.returncode == 2 and "error: the recipe 'tiny/react' has no section `pretrain`" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
+    runs = tmp_path / "runs"
+    done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs, flags=["-X", "importtime"])
+    assert done.returncode == 0 and not TORCH.search(done.stderr)
+    for line in (
+        "name: tiny/finetuning",  # the resolved recipe, parents and overrides in it
+        "max_turns: 12",
+        "max_steps: 6",
+        "12 of 1039 training tasks of miniweb 0.1.0, 0 rolled out; teacher scripted",
+        "rows: plan (to build), react (to build), act (to build), act_dynamic (to build)",
+        "planner   to train: the plan rows of tiny/finetuning are not built",
+        "executor  to train: the react, act, act_dynamic rows of tiny/finetuning are not built",
+        "eval      6 test tasks of miniweb 0.1.0, once the models are there",
+    ):
+        assert line in done.stdout
+    assert not runs.exists()
+
+
+def test_plan_shows_what_is_done(changes, runs):
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.*")}
+    done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs)
+    assert "12 rolled out" in done.stdout and "rows: plan (built), react (built)" in done.stdout
+    assert re.search(r"planner   to train: the planner of tiny/finetuning is not trained: .*/models/planner-\w+ is not finished", done.stdout)
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.*") if path in before} == before
+
+
+def make_it_with(done):
+    """The command in an error message, to be run here."""
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    [command] = re.findall(r"^make it with: (.*)$", done.stderr, re.M)
+    return command
+
+
+def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_path):
+    runs = tmp_path / "my runs"
+    arguments = ["--config", "recipes/tiny/react.yaml", *settings(changes, "sft.max_steps=2"), "--runs", str(runs)]
+    same = f"--config recipes/tiny/react.yaml {' '.join('--set ' + shlex.quote(s) for s in (*changes, 'sft.max_steps=2'))} --runs '{runs}'"
+
+    command = make_it_with(call("evaluate.py", *arguments))
+    assert command == make_it_with(call("sft.py", *arguments, "--role", "executor")) == f"python scripts/build_data.py {same}"
+    built = call("build_data.py", *shlex.split(command)[2:])
+    assert built.returncode == 0 and re.search(r'^react: \d+ rows   load_dataset\(".*/my runs/data/\w+", "react"\)$', built.stdout, re.M)
+
+    command = make_it_with(call("evaluate.py", *arguments))
+    assert command == f"accelerate launch --config_file accelerate_configs/cpu.yaml scripts/sft.py {same} --role executor"
+    accelerate = Path(sys.executable).with_name("accelerate")
+    trained = subprocess.run([accelerate, *shlex.split(command)[1:]], cwd=REPO, capture_output=True, text=True, timeout=300)
+    assert trained.returncode == 0, trained.stderr
+    assert re.search(r"^executor of tiny/react: .*/my runs/models/executor-\w+$", trained.stdout, re.M)
+    assert "train executor tiny/react: 2/2 steps" in trained.stderr
+
+    done = call("evaluate.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "miniweb 0.1.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 tasks" in done.stderr
+    [report] = re.findall(r"^report  (.*)$", done.stdout, re.M)
+    assert {path.name for path in Path(report).parent.iterdir()} >= {"results.json", "recipe.yaml", "run.sqlite", "table.md", "ladder.svg"}
+    again = call("evaluate.py", *arguments, flags=["-X", "importtime"])
+    assert again.stdout == done.stdout and not re.search(r"\| +torch$", again.stderr, re.M)
+
+
+def test_a_base_that_is_not_there_says_what_makes_it(changes, runs):
+    done = call("sft.py", "--config", "recipes/tiny/react.yaml", "--role", "executor", *settings(changes, "base_model=models/none"), "--runs", runs)
+    assert make_it_with(done) == "python scripts/pretrain.py --config recipes/tiny/base.yaml --set base_model=models/none"
+    assert "error: there is no model in models/none" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, changes",
+    [
+        ("--learning_rate 1e-5 --max_steps=2 --bf16 false", "sft.learning_rate=1e-5 sft.max_steps=2 sft.bf16=false"),
+        ("--use_peft --lora_r 8", "sft.use_peft=true sft.lora_r=8"),
+        ("--packing", "sft.packing=true"),
+        ("--max_steps -1", "sft.max_steps=-1"),
+        ("--optim=adamw --report_to none", "sft.optim=adamw sft.report_to=none"),
+        ("--run_name a=b", "sft.run_name=a=b"),
+        ("", ""),
+    ],
+)
+def test_trl_flags_are_overrides_of_the_sft_section(flags, changes):
+    trl_flags = runpy.run_path(str(REPO / "scripts/sft.py"))["trl_flags"]
+    assert trl_flags(flags.split()) == changes.split()
+
+
+@pytest.mark.parametrize("flags", ["2 --max_steps 2", "--bf16=true false", "--max_steps 2 3"])
+def test_a_value_without_a_flag_is_refused(flags, capsys):
+    trl_flags = runpy.run_path(str(REPO / "scripts/sft.py"))["trl_flags"]
+    with pytest.raises(SystemExit) as caught:
+        trl_flags(flags.split())
+    assert caught.value.code == 2 and "TRL's settings are given as --name value" in capsys.readouterr().err
+
+
+def test_trl_flags_reach_the_recipe_and_a_wrong_one_is_refused(tmp_path):
+    base = ["--config", "recipes/tiny/react.yaml", "--role", "executor", "--runs", tmp_path]
+    done = call("sft.py", *base, *"--learning_rate 1e-5 --max_steps=2 --bf16 false".split())
+    assert "--set sft.learning_rate=1e-5 --set sft.max_steps=2 --set sft.bf16=false" in make_it_with(done)
+    done = call("sft.py", *base, "--learning_rat", "1e-5", flags=["-X", "importtime"])
+    assert done.returncode == 2 and re.search(r"error: .*unknown key 'learning_rat' in section 'sft'.*'learning_rate'", done.stderr)
+    assert "Traceback" not in done.stderr and not TORCH.search(done.stderr)
+
+
+def interrupt(command, after):
+    """Start `command`, press Ctrl-C when a line of its stderr contains `after`, and return (exit code, stderr)."""
+    # A shell may have started the tests with SIGINT ignored, which a process inherits.
+    process = subprocess.Popen(
+        command, cwd=REPO, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    )
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if after in line:
+            process.send_signal(signal.SIGINT)
+            break
+    lines += process.stderr.readlines()
+    process.stderr.close()
+    return process.wait(timeout=60), "".join(lines)
+
+
+SAID = "interrupted; what is done is kept, and the same command goes on from here"
+
+
+def test_ctrl_c_while_rows_are_built(small, changes, tmp_path):
+    changes = [change for change in changes if not change.startswith("data.")] + ["data.tasks=120"]
+    command = [sys.executable, "scripts/build_data.py", "--config", "recipes/tiny/react.yaml", *settings(changes), "--runs", str(tmp_path)]
+    code, said = interrupt(command, "trajectories: 1/120")
+    assert code == 130 and SAID in said and "Traceback" not in said
+
+    folder = data_folder(small("react", "data.tasks=120"), load_suite("miniweb").version, tmp_path)
+    with read_run(folder / "run.sqlite") as store:
+        kept = dict(store.items("trajectory"))
+    assert 1 <= len(kept) < 120 and not (folder / "manifest.json").exists()
+    again = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and (folder / "react.parquet").exists()
+    assert f"trajectories: {len(kept) + 1}/120" in again.stderr
+    with read_run(folder / "run.sqlite") as store:
+        after = dict(store.items("trajectory"))
+    assert len(after) == 120 and {key: after[key] for key in kept} == kept
+
+
+def test_ctrl_c_while_tasks_are_run(changes, tmp_path):
+    more = ["agent.executor=base", "eval.limit=60", "eval.episodes_in_flight=2"]
+    arguments = ["--config", "recipes/tiny/react.yaml", *settings(changes, *more), "--runs", str(tmp_path)]
+    code, said = interrupt([sys.executable, "scripts/evaluate.py", *arguments], "evaluate tiny/react: 1/60")
+    assert code == 130 and SAID in said and "Traceback" not in said
+    kept = int(re.search(r": (\d+) of 60 test tasks", call("plan.py", *arguments).stdout)[1])
+    assert 1 <= kept < 60
+    again = call("evaluate.py", *arguments)
+    assert again.returncode == 0 and f"evaluate tiny/react: {kept + 1}/60" in again.stderr and "(n=60," in again.stdout
+
+
+def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs):
+    folder = data_folder(small("react"), load_suite("miniweb").version, runs)
+    (folder / "manifest.json").unlink()
+    store = folder / "run.sqlite"
+    store.write_bytes(store.read_bytes()[: store.stat().st_size // 3])
+    for path in folder.glob("run.sqlite-*"):
+        path.unlink()
+    torn = store.read_bytes()
+    arguments = ["--config", "recipes/tiny/react.yaml", *settings(changes), "--runs", runs]
+    done = call("build_data.py", *arguments)
+    assert done.returncode == 2 and str(store) in done.stderr and "Traceback" not in done.stderr
+    assert store.read_bytes() == torn
+    [command] = re.findall(r"type: (mv .*)$", done.stderr, re.M)
+    subprocess.run(command, shell=True, check=True)
+    assert call("build_data.py", *arguments).returncode == 0
+    assert (folder / "manifest.json").exists() and torn in [path.read_bytes() for path in folder.glob("run.sqlite.damaged*")]
+
+
+def test_a_whole_table_in_one_command_and_nothing_the_second_time(changes, runs, tmp_path):
+    grid = tmp_path / "duel.yaml"
+    rows = [f"  - {{label: {label}, recipe: {REPO}/recipes/tiny/{name}.yaml}}\n" for label, name in (("ReAct", "react"), ("Static", "finetuning"))]
+    grid.write_text("name: duel\ntitle: Two rows\nrows:\n" + "".join(rows))
+    arguments = ["--config", grid, *settings(changes, "sft.max_steps=2"), "--runs", runs]
+    done = call("ablate.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    # One planner (Static's) and two executors, which share nothing, because ReAct's has no plans.
+    assert sorted(path.name.split("-")[0] for path in (runs / "models").iterdir()) == ["executor", "executor", "planner"]
+    assert {path.name for path in (runs / "duel").iterdir()} == {"table.md", "table.csv", "ladder.svg", "report.html"}
+    assert re.search(r"^ReAct +0\.0%", done.stdout, re.M) and re.search(r"^Static +0\.0%", done.stdout, re.M)
+    again = call("ablate.py", *arguments)
+    assert again.stdout == done.stdout and "train " not in again.stderr and "evaluate " not in again.stderr
