@@ -88,14 +88,15 @@ class Episode:
     async def turn(self) -> None:
         """Plan if it is time, let the executor answer, carry the action out. Raises EpisodeEnd."""
         self.check_limits()
-        replanned, plan_response, failure, planner_usage = False, "", None, Usage()
+        replanned, plan_response, plan_failure, planner_usage = False, "", None, Usage()
         if self.planner and self.plan_is_due():
-            replanned, plan_response, failure, planner_usage = await self.make_plan()
+            replanned, plan_response, plan_failure, planner_usage = await self.make_plan()
         completion = await self.ask_executor()
+        action, failure = None, None
         try:
             action = parse_action(completion.text, self.agent.grammar)
         except ActionFormatError as error:
-            action, failure = None, FailureInfo("format", str(error))
+            failure = FailureInfo("format", str(error))
         turn = Turn(
             index=len(self.turns),
             plan=self.plan,
@@ -104,6 +105,7 @@ class Episode:
             action=action,
             replanned=replanned,
             plan_response=plan_response,
+            plan_failure=plan_failure,
             failure=failure,
             planner=planner_usage,
             executor=completion.usage,

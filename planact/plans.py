@@ -10,6 +10,7 @@ from planact.types import Plan, PlanStep
 MAX_STEPS = 50  # ours; a longer plan is a model repeating itself
 
 _HEADING = re.compile(r"^[ \t]*#{1,3}[ \t]*Step[ \t]+(\d{1,4})(?:[ \t]*:)?[ \t\r]*$", re.M | re.I)
+_FENCE = re.compile(r"^[ \t]*```[ \t\w]*$", re.M)
 _REASONING = re.compile(r"^[ \t]*Reasoning[ \t]*:", re.M | re.I)
 _STEP = re.compile(r"^[ \t]*Step[ \t]*:", re.M | re.I)
 
@@ -20,7 +21,7 @@ class PlanFormatError(ValueError):
 
 def parse_plan(text: str) -> Plan:
     """The plan in `text`; anything before `## Step 1` is ignored. Raises PlanFormatError."""
-    text = strip_thinking(text[:MAX_RESPONSE])
+    text = _FENCE.sub("", strip_thinking(text[:MAX_RESPONSE]))
     headings = list(_HEADING.finditer(text))
     if not headings:
         found = repr(text.strip()[:80]) if text.strip() else "an empty answer"

@@ -107,9 +107,9 @@ def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: O
     kept = planned if plan_history is None else planned[len(planned) - min(plan_history, len(planned)) :]
     messages = [{"role": "system", "content": _SYSTEM[prompts]["replanner"]}]
     for i in kept:
-        messages.append({"role": "user", "content": _planner_round(turns[:i], PAST_PAGE)})
+        messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
-    messages.append({"role": "user", "content": _planner_round(turns, page.outline)})
+    messages.append({"role": "user", "content": _planner_round(turns, page.error, page.outline)})
     messages[1]["content"] = f"## User Query\n{intent}\n\n{messages[1]['content']}"
     return messages
 
@@ -139,15 +139,14 @@ def executor_answer(action: Action, grammar: str) -> Message:
     return {"role": "assistant", "content": render_action(action, grammar)}
 
 
-def _planner_round(turns: Sequence[Turn], page: str) -> str:
-    actions = "\n".join(f"{n}. {_past_action(turns, n - 1)}" for n in range(1, len(turns) + 1)) or "none"
+def _planner_round(turns: Sequence[Turn], last_error: str, page: str) -> str:
+    errors = [*(turn.observation.error for turn in turns[1:]), last_error]  # an action's error stands on the page after it
+    actions = "\n".join(f"{n}. {_past_action(turn, error)}" for n, (turn, error) in enumerate(zip(turns, errors), 1)) or "none"
     return f"# Previous Actions\n{actions}\n\n# HTML\n{page}"
 
 
-def _past_action(turns: Sequence[Turn], i: int) -> str:
-    action = turns[i].action
-    text = describe_action(action) if action else "unreadable answer"
-    error = turns[i + 1].observation.error if i + 1 < len(turns) else ""
+def _past_action(turn: Turn, error: str) -> str:
+    text = describe_action(turn.action) if turn.action else "unreadable answer"
     return f"{text} (failed: {error})" if error else text
 
 

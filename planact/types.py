@@ -138,7 +138,8 @@ class Turn:
     action: Action | None  # None: `response` holds no readable action
     replanned: bool = False  # the planner was called for this turn and its plan is in force
     plan_response: str = ""  # the planner's raw text when it was called this turn
-    failure: FailureInfo | None = None  # of this turn's plan or action
+    plan_failure: FailureInfo | None = None  # why the planner's answer could not be used; the plan in force stayed
+    failure: FailureInfo | None = None  # why the executor's answer could not be used
     planner: Usage = Usage()
     executor: Usage = Usage()
 

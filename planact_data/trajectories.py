@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Sequence
 
 from planact.llm import LLM
@@ -19,7 +18,8 @@ KIND = "trajectory"
 
 async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM, store: RunStore, seed: int, in_flight: int) -> None:
     """Put one trajectory per task into `store`; tasks already there are not run again."""
-    actor_agent = replace(agent, planner="none", replan="never")  # the actor sees no plan: plans are written afterwards
+    # The actor sees no plan, plans are written afterwards; limits of the recipe's own agent are no part of the data.
+    actor_agent = Agent(planner="none", prompts=agent.prompts, observation=agent.observation, grammar=agent.grammar)
     todo = [task for task in tasks if task.id not in store.keys(KIND)]
     with Progress("trajectories", len(tasks), done=len(tasks) - len(todo), unit="tasks") as progress:
         solved = 0

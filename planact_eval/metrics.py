@@ -108,9 +108,8 @@ def tokens(usage: Usage) -> int:
 
 
 def planner_was_asked(turn: Turn) -> bool:
-    """Cached answers count; a turn may have lost its plan failure to a worse one, so no single sign is enough."""
-    failed = turn.failure is not None and turn.failure.kind == "plan"
-    return turn.replanned or failed or bool(turn.plan_response) or tokens(turn.planner) > 0
+    """Cached answers count too, so tokens are no sign."""
+    return turn.replanned or turn.plan_failure is not None
 
 
 def plan_validity(trajectories: Sequence[Trajectory]) -> float | None:

@@ -167,7 +167,7 @@ def _planner_view(turn: Turn, before: Plan) -> dict:
         "removed": removed if turn.replanned else [],
         "first": not before,
         "raw": _cut(turn.plan_response),
-        "failure": turn.failure.message if turn.failure and turn.failure.kind == "plan" else "",
+        "failure": turn.plan_failure.message if turn.plan_failure else "",
     }
 
 

@@ -28,8 +28,8 @@ def pretrain(recipe: Recipe, out: Path) -> float:
     trainer = AnswerTrainer(
         model=model,
         args=config,
-        train_dataset=rows.select(range(HELD_OUT, len(rows))),
-        eval_dataset=rows.select(range(HELD_OUT)),
+        train_dataset=rows.select(range(recipe.pretrain.conversations)),
+        eval_dataset=rows.select(range(recipe.pretrain.conversations, len(rows))),
         processing_class=tokenizer,
         callbacks=[ProgressLine("pretraining")],
     )

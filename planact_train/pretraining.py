@@ -17,11 +17,13 @@ from planact.prompts import Message, executor_answer, executor_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 from planact_envs.miniweb import sites, world
 from planact_envs.miniweb.browser import TextBrowser, with_database
-from planact_envs.observation import Element, read_elements, render_page
+from planact_envs.observation import Element, describe_element, read_elements, render_page
 
 _PAIR = re.compile(r"^([A-Z][\w -]{2,30}): (.{1,40})$", re.M)
 Row = dict[str, list[Message]]  # prompt and completion
-QUESTIONS = 10  # instructions per page
+QUESTIONS = 10  # names asked for on one page
+BLOCK = 32  # rows of one kind in a row: a batch without much padding
+WARM_UP = 0.4  # share of the rows before executor prompts begin
 WALK = 8  # actions of a random walk
 
 
@@ -57,8 +59,7 @@ async def wander(phrases: Sequence[str], walks: int, seed: int) -> list[Observat
         await browser.goto(dice.choice(list(sites.HOME.values())))
         for _ in range(WALK):
             pages.append(_observe(browser))
-            moves = [d for d in drills(pages[-1], phrases, dice) if d.action.op != Op.STOP]
-            await browser.act(dice.choice(moves).action)
+            await browser.act(_drill(pages[-1], phrases, dice, report=False).action)
         await browser.close()
         database.close()
     return list({page.text: page for page in pages}.values())
@@ -82,15 +83,18 @@ def phrases_of(pages: Sequence[Observation]) -> list[str]:
     return names + [value for page in pages for _, value in _PAIR.findall(page.text)]
 
 
-def drills(page: Observation, phrases: Sequence[str], dice: random.Random) -> list[Drill]:
-    """Instructions for elements and "Name: value" lines of the page, in random order."""
-    made = [_element_drill(element, page.text, phrases, dice) for element in read_elements(page.text, "short")]
-    made += [Drill(f"Report '{key}'.", Action(Op.STOP, text=value)) for key, value in _PAIR.findall(page.text)]
-    return dice.sample(made, min(QUESTIONS, len(made)))
+def _drill(page: Observation, phrases: Sequence[str], dice: random.Random, report: bool = True) -> Drill:
+    """An instruction for one element of the page or, if `report`, for one of its "Name: value" lines."""
+    elements = read_elements(page.text, "short")
+    pairs = _PAIR.findall(page.text) if report else []
+    if pairs and dice.random() < len(pairs) / (len(pairs) + len(elements)):
+        key, value = dice.choice(pairs)
+        return Drill(f"Report '{key}'.", Action(Op.STOP, text=value))
+    return _element_drill(dice.choice(elements), page.text, phrases, dice)
 
 
 def _element_drill(element: Element, text: str, phrases: Sequence[str], dice: random.Random) -> Drill:
-    target = f"{element.role} '{element.name}'"
+    target = describe_element(element, "short")
     if element.role == "textbox":
         phrase, search = dice.choice(phrases), "earch" in element.name or dice.random() < 0.3
         op, verb = (Op.SEARCH, "Search for") if search else (Op.TYPE, "Type")
@@ -106,24 +110,35 @@ def _options(text: str, key: str) -> list[str]:
 
 
 def conversations(pages: Sequence[Observation], count: int, seed: int) -> Iterator[Row]:
-    """`count` rows: half ask many things about one page, half follow a plan of such instructions round by round."""
+    """`count` rows in blocks of one kind. The first part has only `find` and `list`: copying must be there before the rest can be learnt."""
     dice, phrases = random.Random(seed), phrases_of(pages)
-    for n in range(count):
-        yield (_quiz if n % 2 else _rounds)(pages, phrases, dice)
+    for start in range(0, count, BLOCK):
+        make = dice.choice((_find, _list) if start < WARM_UP * count else (_find, _list, _rounds, _rounds))
+        for _ in range(min(BLOCK, count - start)):
+            yield make(pages, phrases, dice)
 
 
-def _quiz(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
+def _find(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
+    """Where things stand on a page: every answer is a line of the page, found by its name."""
     page = dice.choice(pages)
-    messages = [{"role": "system", "content": f"act\n\n{page.text}"}]
-    for drill in drills(page, phrases, dice):
-        messages += [{"role": "user", "content": drill.instruction}, executor_answer(drill.action, "webrl")]
-    return {"prompt": messages[:2], "completion": messages[2:]}
+    lines = {element.name: describe_element(element, "short") for element in read_elements(page.text, "short")}
+    lines |= {key: f"{key}: {value}" for key, value in _PAIR.findall(page.text)}
+    names = dice.sample(list(lines), min(QUESTIONS, len(lines)))
+    return _row(f"find\n\n{page.text}", f"Find {', '.join(map(repr, names))}.", "\n".join(lines[name] for name in names))
+
+
+def _list(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
+    """A sentence of instructions as a numbered list."""
+    verbs = ("open {0}", "type {0} in {1}", "search {1} for {0}", "select {0} in {1}", "report {0}")
+    parts = [dice.choice(verbs).format(repr(dice.choice(phrases)), repr(dice.choice(phrases))) for _ in range(dice.randint(2, 5))]
+    sentence = ", then ".join(parts)
+    return _row("list", f"{_capital(sentence)}.", "\n".join(f"{n}. {_capital(part)}." for n, part in enumerate(parts, 1)))
 
 
 def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
     """An executor prompt: a plan of up to five instructions, some of them carried out on pages that are no longer shown."""
     length = dice.randint(2, 5)
-    chosen = [(page, dice.choice(drills(page, phrases, dice))) for page in dice.choices(pages, k=length)]
+    chosen = [(page, _drill(page, phrases, dice)) for page in dice.choices(pages, k=length)]
     plan = Plan(tuple(PlanStep("", drill.instruction) for _, drill in chosen))
     done = dice.randrange(length)
     turns = [Turn(i, plan, page, "", drill.action) for i, (page, drill) in enumerate(chosen[:done])]
@@ -133,3 +148,12 @@ def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.R
         "prompt": executor_messages("compact", "webrl", task, plan, turns, page),
         "completion": [executor_answer(drill.action, "webrl")],
     }
+
+
+def _row(system: str, user: str, assistant: str) -> Row:
+    prompt = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return {"prompt": prompt, "completion": [{"role": "assistant", "content": assistant}]}
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

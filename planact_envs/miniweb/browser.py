@@ -241,10 +241,8 @@ class TextBrowser:
         attributes, kind = element.attributes, (element.attributes.get("type") or "").lower()
         if element.tag == "button" or kind in NO_SUBMIT:
             return (attributes.get("value") or "") if _same(element, pressed) else None
-        if kind == "hidden":
-            return attributes.get("value") or ""
         node = self.tab.page.nodes.get(key)
-        if node is None:  # not shown, so not changed
+        if node is None:  # hidden, so not changed
             return attributes.get("value") or ""
         if kind in ("checkbox", "radio"):
             return (attributes.get("value") or "on") if "checked" in node.states else None

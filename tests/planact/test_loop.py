@@ -243,8 +243,8 @@ async def test_the_seed_and_limits_reach_the_models():
 async def test_an_unreadable_plan_is_recorded():
     trajectory, executor, planner = await play([CART, EXIT], plans=["no plan", "still none"])
     first, second = trajectory.turns
-    assert first.failure == FailureInfo("plan", first.failure.message) and "still none" in first.failure.message
-    assert (first.plan, first.replanned, first.plan_response, second.failure) == (Plan(), False, "still none", None)
+    assert first.plan_failure == FailureInfo("plan", first.plan_failure.message) and "still none" in first.plan_failure.message
+    assert (first.plan, first.replanned, first.plan_response, second.plan_failure) == (Plan(), False, "still none", None)
     assert executor.calls[0][0]["content"].endswith("# Plan\n")
     complaint = planner.calls[1][-2:]
     assert complaint[0] == {"role": "assistant", "content": "no plan"} and complaint[1]["content"].startswith(

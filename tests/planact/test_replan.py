@@ -112,8 +112,8 @@ async def test_an_unreadable_plan_leaves_the_old_one_in_force():
     trajectory, executor, planner = await play([CART, ORDERS, EXIT], plans, replan="every_turn", planner_retries=0)
     assert goals(trajectory) == [0, 0, 2] and replanned(trajectory) == [0, 2] and trajectory.replans == 1
     kept = trajectory.turns[1]
-    assert (kept.failure.kind, kept.plan_response) == ("plan", "I would rather not.") and kept.action == Action(Op.CLICK, "3")
-    assert trajectory.turns[2].failure is None
+    assert (kept.plan_failure.kind, kept.plan_response) == ("plan", "I would rather not.") and kept.action == Action(Op.CLICK, "3")
+    assert trajectory.turns[2].plan_failure is None
     assert executor.calls[1][0]["content"].endswith("# Plan\n1. goal 0")
     assert "rather not" not in str(planner.calls[2]) and plan(0) in [m["content"] for m in planner.calls[2]]
 
@@ -122,7 +122,7 @@ async def test_an_unreadable_plan_leaves_the_old_one_in_force():
 async def test_an_unreadable_plan_is_asked_for_again(retries):
     trajectory, _, planner = await play([EXIT], ["no"] * 9, planner_retries=retries)
     assert len(planner.calls) == 1 + retries == trajectory.turns[0].planner.calls
-    assert trajectory.turns[0].failure.kind == "plan" and not trajectory.turns[0].replanned
+    assert trajectory.turns[0].plan_failure.kind == "plan" and not trajectory.turns[0].replanned
     for n, call in enumerate(planner.calls):  # each try shows all answers before it and what was wrong with them
         assert [m["content"] for m in call[2::2]] == ["no"] * n and all("Error: no plan found in 'no'" in m["content"] for m in call[3::2])
         assert [m["role"] for m in call] == ["system", "user"] + ["assistant", "user"] * n
@@ -130,7 +130,7 @@ async def test_an_unreadable_plan_is_asked_for_again(retries):
 
 async def test_the_second_answer_is_taken_and_the_first_forgotten():
     trajectory, _, planner = await play([CART, EXIT], ["no", plan(1), plan(2)], replan="every_turn")
-    assert goals(trajectory) == [1, 2] and trajectory.turns[0].failure is None and trajectory.turns[0].plan_response == plan(1)
+    assert goals(trajectory) == [1, 2] and trajectory.turns[0].plan_failure is None and trajectory.turns[0].plan_response == plan(1)
     assert [m["content"] for m in planner.calls[2] if m["role"] == "assistant"] == [plan(1)]
 
 

@@ -194,6 +194,17 @@ async def test_tabs_have_their_own_page_history_and_fields(visitor):
     assert visitor.browser.tab.url == "about:blank"
 
 
+async def test_closing_a_tab_shows_the_one_before_it(visitor):
+    for path in ("two", "folder/three", "folder/four"):
+        await visitor.do(Op.NEW_TAB)
+        await visitor.do(Op.GOTO, text=HOME + path)
+    await visitor.do(Op.CLOSE_TAB)
+    assert visitor.path == "/folder/three"
+    await visitor.do(Op.TAB_FOCUS, text="1")
+    await visitor.do(Op.CLOSE_TAB)
+    assert visitor.path == "/"
+
+
 @pytest.mark.parametrize("op, name", [(Op.HOVER, "Two"), (Op.SCROLL, ""), (Op.NOTE, "")])
 async def test_what_changes_nothing(visitor, op, name):
     before = visitor.everything()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planact_envs.miniweb import sites, world
 from planact_envs.miniweb.browser import TextBrowser, with_database
 from planact_envs.miniweb.database import connect
-from planact_envs.observation import FORMS, Element, read_elements, render_page
+from planact_envs.observation import FORMS, Element, describe_element, read_elements, render_page
 from planact_envs.page import Node, Page, read_html
 
 HTML = """<title>Bob's shop</title><nav><a href=/cart>Cart</a></nav><h1>Tea &amp; cups</h1>
@@ -116,6 +116,13 @@ def test_elements_are_read_back(form):
         Element("combobox", "Size", "6"),
         Element("checkbox", "Gift", "7"),
     ]
+
+
+def test_an_element_is_described_in_the_words_of_the_page():
+    mug = Element("link", "Mug", "4")
+    assert [describe_element(mug, form) for form in FORMS] == ["link 'Mug'", "link 'Mug'", "link 'Mug' [4]"]
+    for form in ("axtree", "short"):
+        assert all(describe_element(element, form) in GOLDEN[form] for element in read_elements(GOLDEN[form], form))
 
 
 @pytest.mark.parametrize("form", FORMS)

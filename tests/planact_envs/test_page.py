@@ -188,6 +188,10 @@ def test_a_cut_page_goes_on_after_the_deep_part():
     assert elements("<b><div>" * 300 + "</div></b>" * 300 + "<a href=/>after</a>") == [("1", "link", "after")]
 
 
+def test_a_page_may_be_as_long_as_it_likes():
+    assert texts("<div><p><b>x</b></p></div>" * 500) == ["x"] * 500
+
+
 PIECES = ["<a href=/>", "</a>", "<button>", "<input title='", "'>", "<label>", "<h1>", "<ul><li>", "</ul>", "<select>", "<option>"]
 PIECES += ["<textarea>", "</textarea>", "<table><tr>", "<p hidden>", "&lt;", "\x00", "\x1f", "\u2028", "'", '"', "[7]", "ü"]
 pieces = st.sampled_from(PIECES)

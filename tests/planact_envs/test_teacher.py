@@ -93,7 +93,7 @@ async def test_mistakes_come_at_about_their_rate_and_repairs_are_right():
     trajectories = [await episode(task, teacher) for task in tasks]
     failed = [t for t in trajectories if t.outcome.success is False]
     assert all(t.outcome.success is not None for t in trajectories)
-    assert 0.1 < len(failed) / len(tasks) < 0.4  # a wrong click may lead nowhere bad, so a little less than 0.3
+    assert 0.05 < len(failed) / len(tasks) < 0.45  # a wrong click may lead nowhere bad, so a little less than 0.3
     solved = [t for t in trajectories if t.outcome.success and len(t.turns) == len(solution_of(t).moves)]
     rejected = 0
     for trajectory in solved:
@@ -105,7 +105,7 @@ async def test_mistakes_come_at_about_their_rate_and_repairs_are_right():
             complaint = [{"role": "assistant", "content": "..."}, {"role": "user", "content": f"That answer cannot be used: {error}."}]
             answer = (await teacher.complete([*messages, *complaint], max_tokens=2048)).text
             check_spans(parse_annotation(answer), 1, len(trajectory.turns))
-    assert 0.1 < rejected / len(solved) < 0.4
+    assert 0.05 < rejected / len(solved) < 0.45
 
 
 def solution_of(trajectory):
