@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,11 +18,26 @@ from planact.store import StoreError
 LAUNCH = "accelerate launch --config_file accelerate_configs/cpu.yaml"
 
 
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve each other on a shared machine
+    "TOKENIZERS_PARALLELISM": "false",  # data loaders fork
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # each long stage has one bar of its own
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
+
+
 def recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --config, --set and --runs."""
+    """Adds --config, --set and --runs; and sets how the libraries behave, where the user has not set it: before they are imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     parser.add_argument("--config", required=True, metavar="FILE", help="the recipe, e.g. recipes/tiny/finetuning.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. agent.replan=never; repeatable")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where results are written (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. agent.replan=never; repeatable"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where results are written (default: %(default)s)"
+    )
 
 
 def load_or_exit(args: argparse.Namespace) -> Recipe:
@@ -36,7 +52,10 @@ def require(recipe: Recipe, *sections: str) -> None:
     """Ends the program when the recipe lacks a section that this script works on."""
     for section in sections:
         if getattr(recipe, section) is None:
-            fail(f"the recipe '{recipe.name}' has no section `{section}`, so this stage is not part of it; add the section or extend a recipe that has it")
+            fail(
+                f"the recipe '{recipe.name}' has no section `{section}`, so this stage is not part of it; "
+                "add the section or extend a recipe that has it"
+            )
 
 
 def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:

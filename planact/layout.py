@@ -4,6 +4,8 @@
     runs/models/<role>-<key>/   checkpoint-*/, and the finished model
     runs/eval/<recipe>-<key>/   run.sqlite (one trajectory per task), results.json, recipe.yaml
     runs/<table>/         an ablation table: table.md, table.csv, ladder.svg, report.html
+
+A key is the hash of everything that changes what lies there.
 """
 
 from __future__ import annotations
@@ -75,6 +77,12 @@ def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
 
 def model_folder(recipe: Recipe, role: str, folder: Path, runs: Path) -> Path:
     return runs / "models" / f"{role}-{content_hash(model_settings(recipe, role, folder), 10)}"
+
+
+def finished_model(recipe: Recipe, role: str, suite_version: str, runs: Path) -> Path | None:
+    """The folder of a trained model, None when it is not finished. Raises NotBuilt when its rows are not built."""
+    folder = model_folder(recipe, role, data_folder(recipe, suite_version, runs), runs)
+    return folder if (folder / FINISHED).exists() else None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

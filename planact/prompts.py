@@ -114,7 +114,9 @@ def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: O
     return messages
 
 
-def executor_messages(prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation) -> list[Message]:
+def executor_messages(
+    prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation
+) -> list[Message]:
     """The next action. `plan` None is the no-planner agent (ReAct); an empty plan is a planner that wrote nothing readable."""
     role = "react" if plan is None else "executor"
     system = _SYSTEM[prompts][role].replace("{actions}", _ACTIONS[grammar])

@@ -63,9 +63,10 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
             done = store.count(trajectories.KIND)
     missing = missing_kinds(recipe, folder)
     kinds = [f"{kind} ({'to build' if kind in missing else 'built'})" for kind in wanted_kinds(recipe)]
+    tasks = f"{len(chosen)} of {counts['training tasks']} training tasks of {suite.name} {suite.version}"
     return [
         f"data      {folder}",
-        f"          {len(chosen)} of {counts['training tasks']} training tasks of {suite.name} {suite.version}, {done} rolled out; teacher {recipe.data.teacher}",
+        f"          {tasks}, {done} rolled out; teacher {recipe.data.teacher}",
         f"          rows: {', '.join(kinds)}",
     ]
 
@@ -115,7 +116,12 @@ def select_tasks(recipe: Recipe, suite: Suite) -> tuple[list[Task], dict[str, An
     clean, leaked = drop_leaks(pool, (*suite.tasks("validation"), *suite.tasks("test")))
     distinct, near = drop_near_duplicates(clean, recipe.data.near_duplicate)
     chosen = random.Random(recipe.seed).sample(distinct, min(recipe.data.tasks or len(distinct), len(distinct)))
-    counts = {"training tasks": len(pool), "match a held-out intent": len(leaked), "near-duplicate queries": len(near), "tried": len(chosen)}
+    counts = {
+        "training tasks": len(pool),
+        "match a held-out intent": len(leaked),
+        "near-duplicate queries": len(near),
+        "tried": len(chosen),
+    }
     return chosen, counts
 
 

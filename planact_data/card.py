@@ -27,7 +27,8 @@ def write_card(folder: Path, manifest: dict[str, Any]) -> None:
         "configs": [{"config_name": kind, "data_files": f"{kind}.parquet"} for kind in rows],
     }
     settings, counts = manifest["settings"], manifest["counts"]
-    lines = [f"---\n{yaml.safe_dump(front, sort_keys=False)}---", "", f"# Plan-and-Act rows from {settings['suite']} {settings['suite_version']}", ""]
+    title = f"# Plan-and-Act rows from {settings['suite']} {settings['suite_version']}"
+    lines = [f"---\n{yaml.safe_dump(front, sort_keys=False)}---", "", title, ""]
     lines += ["| configuration | row | rows | exact duplicates dropped |", "|---|---|---|---|"]
     lines += [f"| `{kind}` | {_MEANING[kind]} | {entry['rows']} | {entry['duplicates dropped']} |" for kind, entry in rows.items()]
     lines += ["", "Prompt and completion are chat messages, rendered by the code that renders inference prompts.", ""]

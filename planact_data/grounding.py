@@ -57,9 +57,7 @@ async def _annotate(trajectory: Trajectory, replans: bool, teacher: LLM, store: 
     return {"plans": to_dict(plans), "spans": spans, "rejected": "", "repairs": repairs, "usage": to_dict(usage)}
 
 
-async def _ask(
-    trajectory: Trajectory, done: int, last: Plan, teacher: LLM, seed: int
-) -> tuple[tuple[AnnotatedStep, ...], int, Usage, str]:
+async def _ask(trajectory: Trajectory, done: int, last: Plan, teacher: LLM, seed: int) -> tuple[tuple[AnnotatedStep, ...], int, Usage, str]:
     """Checked steps for what follows turn `done`, repairs used, usage; no steps and the reason when no answer passed."""
     turns = trajectory.turns
     messages: list[Message] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 from planact.grid import Grid
@@ -39,6 +40,7 @@ def write_table(
     measured = heading(rows, suite.name, suite.version, split, scorer)
     facts = {
         "base model": ", ".join(dict.fromkeys(recipe.base_model for recipe in recipes.values())),
+        "date": date.today().isoformat(),
         "seed": ", ".join(dict.fromkeys(str(recipe.seed) for recipe in recipes.values())),
     }
     report = write_report(folder, title, measured, rows, episodes, {key: recipe.name for key, recipe in recipes.items()}, facts)

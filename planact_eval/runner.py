@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, AsyncIterator, Sequence
 
 from planact.endpoint import EndpointLLM
-from planact.layout import FINISHED, STORE, NotBuilt, base_model_identity, data_folder, model_folder, write_json
+from planact.layout import STORE, NotBuilt, base_model_identity, finished_model, write_json
 from planact.llm import LLM
 from planact.loop import run_episode
 from planact.parallel import run_all
@@ -76,11 +76,12 @@ def models_of(recipe: Recipe, runs: Path) -> dict[str, str]:
 def _trained(recipe: Recipe, role: str, runs: Path) -> str:
     for section in ("data", "sft"):
         if getattr(recipe, section) is None:
-            raise RecipeError(f"agent.{role} of {recipe.name} is `trained`, but there is no section `{section}`; add it, or set agent.{role}: base")
-    rows_folder = data_folder(recipe, load_suite(recipe.data.suite).version, runs)
-    folder = model_folder(recipe, role, rows_folder, runs)
-    if not (folder / FINISHED).exists():
-        raise NotBuilt(f"the {role} of {recipe.name} is not trained: {folder} is not finished", "scripts/sft.py", f"--role {role}")
+            raise RecipeError(
+                f"agent.{role} of {recipe.name} is `trained`, but there is no section `{section}`; add it, or set agent.{role}: base"
+            )
+    folder = finished_model(recipe, role, load_suite(recipe.data.suite).version, runs)
+    if folder is None:
+        raise NotBuilt(f"the {role} of {recipe.name} is not trained", "scripts/sft.py", f"--role {role}")
     return str(folder)
 
 

@@ -48,7 +48,9 @@ class LocalLLM:
         ids = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)["input_ids"]
         room = self.context - len(ids)
         if room <= 0:
-            raise ModelError(f"the prompt has {len(ids)} tokens, the context of {self.name} {self.context}; lower agent.max_turns or shorten pages")
+            raise ModelError(
+                f"the prompt has {len(ids)} tokens, the context of {self.name} {self.context}; lower agent.max_turns or shorten pages"
+            )
         request = Request(ids, min(max_tokens, room), temperature, seed, asyncio.get_running_loop().create_future())
         self.waiting.append(request)
         if self.server is None or self.server.done():
@@ -76,7 +78,8 @@ class LocalLLM:
     def _generate(self, batch: list[Request]) -> list[Completion]:
         started = time.monotonic()
         inputs = self.tokenizer.pad({"input_ids": [r.ids for r in batch]}, return_tensors="pt")
-        sampling = {"do_sample": False} if batch[0].temperature == 0 else {"do_sample": True, "temperature": batch[0].temperature, "top_p": 1.0}
+        heat = batch[0].temperature
+        sampling = {"do_sample": True, "temperature": heat, "top_p": 1.0} if heat else {"do_sample": False}
         torch.manual_seed(batch[0].seed)
         limit = max(r.max_tokens for r in batch)
         output = self.model.generate(**inputs, max_new_tokens=limit, pad_token_id=self.tokenizer.pad_token_id, **sampling)

@@ -110,7 +110,7 @@ def _options(text: str, key: str) -> list[str]:
 
 
 def conversations(pages: Sequence[Observation], count: int, seed: int) -> Iterator[Row]:
-    """`count` rows in blocks of one kind. The first part has only `find` and `list`: copying must be there before the rest can be learnt."""
+    """`count` rows in blocks of one kind; the first part is `find` and `list` alone, since the rest builds on copying."""
     dice, phrases = random.Random(seed), phrases_of(pages)
     for start in range(0, count, BLOCK):
         make = dice.choice((_find, _list) if start < WARM_UP * count else (_find, _list, _rounds, _rounds))

@@ -7,13 +7,12 @@ need several GPUs are trained beforehand with `accelerate launch scripts/sft.py`
 """
 
 import argparse
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
+from pathlib import Path
 
 from planact.cli import fail, recipe_arguments, run
 from planact.grid import load_grid
-from planact.recipe import RecipeError
+from planact.layout import finished_model
+from planact.recipe import Recipe, RecipeError
 
 
 def main() -> None:
@@ -26,21 +25,30 @@ def main() -> None:
         fail(error)
 
     def stage() -> None:
-        from planact_data.build import build
         from planact_eval.ablation import evaluate_grid
 
         for cell in grid.cells:
-            if cell.recipe.data is None:
-                continue
-            build(cell.recipe, args.runs)
-            for role in ("planner", "executor"):
-                if getattr(cell.recipe.agent, role) == "trained":
-                    from planact_train.sft import train
-
-                    train(cell.recipe, role, args.runs)
+            prepare(cell.recipe, args.runs)
         print(evaluate_grid(grid, args.runs))
 
     run(args, stage)
+
+
+def prepare(recipe: Recipe, runs: Path) -> None:
+    """Build the rows and train the models of a cell, as far as they are missing."""
+    from planact_data.build import build
+    from planact_envs.suites import load_suite
+
+    roles = [role for role in ("planner", "executor") if recipe.agent and getattr(recipe.agent, role) == "trained"]
+    if recipe.data is None or not roles:
+        return
+    build(recipe, runs)
+    version = load_suite(recipe.data.suite).version
+    for role in roles:
+        if finished_model(recipe, role, version, runs) is None:
+            from planact_train.sft import train  # seconds to import, and not needed when all is trained
+
+            train(recipe, role, runs)
 
 
 if __name__ == "__main__":

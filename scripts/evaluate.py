@@ -6,9 +6,6 @@ The same command again runs only the tasks that are missing.
 """
 
 import argparse
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
 
 from planact.cli import load_or_exit, recipe_arguments, require, run
 

@@ -1,6 +1,8 @@
-"""Show what a recipe would do and what is done already. Writes nothing, needs no network and no key.
+"""Show what a recipe would do and what is done already.
 
     python scripts/plan.py --config recipes/tiny/dynamic-replanning.yaml
+
+Writes nothing, needs no network and no key.
 """
 
 import argparse

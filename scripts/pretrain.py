@@ -1,13 +1,12 @@
-"""Make a tiny base model from nothing (CPU, about an hour for the committed one).
+"""Make a tiny base model from nothing.
 
     python scripts/pretrain.py --config recipes/tiny/base.yaml
+
+The committed one takes about an hour on a CPU.
 """
 
 import argparse
-import os
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
 
 from planact.cli import load_or_exit, recipe_arguments, require
 

@@ -7,9 +7,6 @@ command again resumes from the last checkpoint.
 """
 
 import argparse
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
 
 from planact.cli import fail, load_or_exit, recipe_arguments, require, run
 

@@ -4,7 +4,6 @@ import ast
 import re
 import runpy
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,11 @@ TORCH = re.compile(r"\| +(torch|transformers|trl|datasets)$", re.M)  # a line of
 
 def call(script, *arguments, flags=()):
     command = [sys.executable, *flags, f"scripts/{script}", *map(str, arguments)]
-    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+    return run(command)
+
+
+def run(command):
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300, check=False)
 
 
 def settings(changes, *more):
@@ -33,7 +36,8 @@ def settings(changes, *more):
 
 
 def config_of(script):
-    return "recipes/ablations/miniweb-quick.yaml" if script == "ablate.py" else f"recipes/tiny/{'base' if script == 'pretrain.py' else 'finetuning'}.yaml"
+    other = {"ablate.py": "recipes/ablations/miniweb-quick.yaml", "pretrain.py": "recipes/tiny/base.yaml"}
+    return other.get(script, "recipes/tiny/finetuning.yaml")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -90,7 +94,7 @@ def test_plan_shows_what_is_done(changes, runs):
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.*")}
     done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs)
     assert "12 rolled out" in done.stdout and "rows: plan (built), react (built)" in done.stdout
-    assert re.search(r"planner   to train: the planner of tiny/finetuning is not trained: .*/models/planner-\w+ is not finished", done.stdout)
+    assert re.search(r"planner   to train: the planner of tiny/finetuning is not trained: .*/planner-\w+ is not finished", done.stdout)
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.*") if path in before} == before
 
 
@@ -108,7 +112,7 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
 
     command = make_it_with(call("evaluate.py", *arguments))
     assert command == f"python scripts/build_data.py {same}"
-    flags = "--learning_rate 1e-5 --max_steps=2 --bf16 false".split()  # TRL's own
+    flags = ["--learning_rate", "1e-5", "--max_steps=2", "--bf16", "false"]  # TRL's own
     in_flags = make_it_with(call("sft.py", *arguments, "--role", "executor", *flags))
     more = " --set sft.learning_rate=1e-5 --set sft.max_steps=2 --set sft.bf16=false --runs"
     assert in_flags == command.replace(" --runs", more)
@@ -118,7 +122,7 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
     command = make_it_with(call("evaluate.py", *arguments))
     assert command == f"accelerate launch --config_file accelerate_configs/cpu.yaml scripts/sft.py {same} --role executor"
     accelerate = Path(sys.executable).with_name("accelerate")
-    trained = subprocess.run([accelerate, *shlex.split(command)[1:]], cwd=REPO, capture_output=True, text=True, timeout=300)
+    trained = run([accelerate, *shlex.split(command)[1:]])
     assert trained.returncode == 0, trained.stderr
     assert re.search(r"^executor of tiny/react: .*/my runs/models/executor-\w+$", trained.stdout, re.M)
     assert "train executor tiny/react: 2/2 steps" in trained.stderr
@@ -173,10 +177,8 @@ def test_a_wrong_trl_flag_is_refused_with_the_nearest_name():
 
 def interrupt(command, after):
     """Start `command`, press Ctrl-C when a line of its stderr contains `after`, and return (exit code, stderr)."""
-    # A shell may have started the tests with SIGINT ignored, which a process inherits.
-    process = subprocess.Popen(
-        command, cwd=REPO, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-    )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored, which a process inherits
+    process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.PIPE, text=True)
     lines = []
     for line in process.stderr:
         lines.append(line)
@@ -201,7 +203,7 @@ def test_ctrl_c_while_rows_are_built(small, changes, tmp_path):
     with read_run(folder / "run.sqlite") as store:
         kept = dict(store.items("trajectory"))
     assert 1 <= len(kept) < 120 and not (folder / "manifest.json").exists()
-    again = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    again = run(command)
     assert again.returncode == 0 and (folder / "react.parquet").exists()
     assert f"trajectories: {len(kept) + 1}/120" in again.stderr
     with read_run(folder / "run.sqlite") as store:
@@ -240,8 +242,11 @@ def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs)
 
 def test_a_whole_table_in_one_command_and_nothing_the_second_time(changes, runs, tmp_path):
     grid = tmp_path / "duel.yaml"
-    rows = [f"  - {{label: {label}, recipe: {REPO}/recipes/tiny/{name}.yaml}}\n" for label, name in (("ReAct", "react"), ("Static", "finetuning"))]
-    grid.write_text("name: duel\ntitle: Two rows\nrows:\n" + "".join(rows))
+    rows = [
+        f"  - {{label: {label}, recipe: {REPO}/recipes/tiny/{name}.yaml}}"
+        for label, name in {"ReAct": "react", "Static": "finetuning"}.items()
+    ]
+    grid.write_text("\n".join(["name: duel", "title: Two rows", "rows:", *rows]))
     arguments = ["--config", grid, *settings(changes, "sft.max_steps=2"), "--runs", runs]
     done = call("ablate.py", *arguments)
     assert done.returncode == 0, done.stderr

@@ -47,9 +47,7 @@ class MiniwebEnv:
             except ActionFailed:  # an empty tab shows nothing
                 return ""
 
-        return await scorer.score(
-            self.task.eval, answer=answer, url=self.browser.tab.url, start=self.start, end=self.database, fetch=fetch
-        )
+        return await scorer.score(self.task.eval, answer=answer, url=self.browser.tab.url, start=self.start, end=self.database, fetch=fetch)
 
     async def close(self) -> None:
         if self.browser:

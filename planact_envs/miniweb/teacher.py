@@ -83,7 +83,7 @@ class ScriptedTeacher:
         done = int(future["first"]) - 1 if future else 0
         steps = annotate(solution, done, _page_title(user))
         if len(messages) == 2 and dice.random() < self.error_rate:
-            return _spoil(steps, solution, done, dice)
+            return _spoil(steps, solution, done, _page_title(user), dice)
         return render_annotation(steps)
 
 
@@ -104,7 +104,7 @@ def annotate(solution: Solution, done: int, page_title: str = "") -> tuple[Annot
     return tuple(steps)
 
 
-def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, dice: random.Random) -> str:
+def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, page_title: str, dice: random.Random) -> str:
     """One of the mistakes that the checks must catch: a gap, scrolling, no format at all, or a value from the future."""
     match dice.randrange(4):
         case 0:
@@ -115,7 +115,7 @@ def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, dice: 
             return render_annotation([scrolled, *steps[1:]])
         case 2:
             return "1. " + " 2. ".join(step.step.step for step in steps)
-    return render_annotation(annotate(_with_foresight(solution), done))
+    return render_annotation(annotate(_with_foresight(solution), done, page_title))
 
 
 def _with_foresight(solution: Solution) -> Solution:

@@ -110,7 +110,16 @@ def test_a_failed_episode_can_be_read(tmp_path):
     first, second = plan("open the order", "report it"), plan("report '42'")
     turns = (
         click(0, first, "home", replanned=True, plan_response="## Step 1 of the first"),
-        Turn(1, first, page("order"), "gibberish", None, plan_response="no plan", plan_failure=FailureInfo("plan", "no plan found"), failure=FailureInfo("format", "no action found")),
+        Turn(
+            1,
+            first,
+            page("order"),
+            "gibberish",
+            None,
+            plan_response="no plan",
+            plan_failure=FailureInfo("plan", "no plan found"),
+            failure=FailureInfo("format", "no action found"),
+        ),
         click(2, first, "order", error="no action found", planner=Usage(900, 10), executor=Usage(1200, 34)),
         stop(3, second, "order", error="the page has no element [1]", replanned=True, plan_response="## Step 1 of the second"),
     )

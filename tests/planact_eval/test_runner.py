@@ -1,6 +1,7 @@
 """Evaluation runs every planned task exactly once, whatever happens in between, with a local model or behind an endpoint."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -106,10 +107,8 @@ def test_a_killed_evaluation_loses_no_task_and_runs_none_twice(small, changes, t
     while len(before) < 3:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-        try:
+        with contextlib.suppress(StoreError):  # not there yet
             before = stored(recipe, runs)
-        except StoreError:
-            pass  # not there yet
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     process.stderr.close()
@@ -213,7 +212,8 @@ class TeacherServer:
                 length = next(line for line in head.decode().lower().split("\r\n") if line.startswith("content-length:"))
                 status, answer = await self.answer(json.loads(await reader.readexactly(int(length.split(":")[1]))))
                 body = json.dumps(answer).encode()
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -251,7 +251,7 @@ async def test_an_endpoint_that_knows_the_answers_solves_every_task(small, tmp_p
 async def test_a_server_that_is_down_costs_no_task_its_place(small, tmp_path):
     async with TeacherServer() as server:
         url = server.url
-    folder, summary, trajectories = await asyncio.to_thread(evaluate, behind(small, url), tmp_path)  # nobody listens any more
+    _, summary, trajectories = await asyncio.to_thread(evaluate, behind(small, url), tmp_path)  # nobody listens any more
     assert (summary.planned, summary.error, summary.success, summary.failure, summary.unscored) == (12, 12, 0, 0, 0)
     assert summary.rate == 0.0
     assert {t.stop_reason for t in trajectories} == {StopReason.MODEL_ERROR} and all(t.outcome.success is None for t in trajectories)

@@ -42,9 +42,10 @@ def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer, pages):
     names = {element.name for page in pages for element in read_elements(page.text, "short")}
     names = sorted(name for name in names if re.fullmatch(r"[A-Z0-9].*[A-Za-z0-9]", name))
     assert len(names) > 300
+    places = [("link '", "' [12]"), ("Open '", "'."), ("Step: open ", ""), ("# Task\n", "\n"), ("Price: ", " | link 'A' [1]")]
     for name in names:
         alone = ids(tokenizer, name)
-        for before, after in (("link '", "' [12]"), ("Open '", "'."), ("Step: open ", ""), ("# Task\n", "\n"), ("Price: ", " | link 'A' [1]")):
+        for before, after in places:
             text = before + name + after
             assert tokens_inside(tokenizer, text, len(before), len(before) + len(name)) == alone, text
 
