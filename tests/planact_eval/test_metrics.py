@@ -1,8 +1,6 @@
 """Counting: the Wilson interval by hand, and that every planned task is counted once and as one thing."""
 
-import
-
-import dataclasses dataclasses
+import dataclasses
 
 import pytest
 from hypothesis import given
