@@ -87,7 +87,7 @@ def _trained(recipe: Recipe, role: str, runs: Path) -> str:
 
 def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[str, Any]:
     """Everything that changes a trajectory; two runs with the same settings are the same run."""
-    serving = {} if recipe.eval.serving == "endpoint" else {role: base_model_identity(path) for role, path in roles.items()}
+    local = recipe.eval.serving == "local"
     return {
         "suite": suite.name,
         "suite_version": suite.version,
@@ -97,8 +97,7 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "seed": recipe.seed,
         "agent": to_dict(recipe.agent),
         "prompts": prompts_hash(recipe.agent.prompts, recipe.agent.grammar),
-        "models": roles,
-        "weights": serving,
+        "models": {role: base_model_identity(path) for role, path in roles.items()} if local else roles,
     }
 
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 from trl import ModelConfig, SFTConfig
 
+from planact.recipe import RecipeError
+
+Config = TypeVar("Config", SFTConfig, ModelConfig)
 MODEL_KEYS = frozenset(f.name for f in dataclasses.fields(ModelConfig))
 
 
 def sft_config(settings: Mapping[str, Any], output_dir: Path, seed: int, **overrides: Any) -> SFTConfig:
-    """TRL's SFTConfig of the recipe. Raises TypeError or ValueError, as TRL does, on a value it does not accept."""
+    """TRL's SFTConfig of the recipe. Raises RecipeError on what TRL does not accept."""
     keys = {key: value for key, value in settings.items() if key not in MODEL_KEYS}
-    return SFTConfig(**({"seed": seed, "data_seed": seed} | keys | {"output_dir": str(output_dir)} | overrides))
+    return _made(SFTConfig, {"seed": seed, "data_seed": seed} | keys | {"output_dir": str(output_dir)} | overrides)
 
 
 def model_config(settings: Mapping[str, Any], base_model: str) -> ModelConfig:
-    """TRL's ModelConfig of the recipe."""
+    """TRL's ModelConfig of the recipe. Raises RecipeError on what TRL does not accept."""
     keys = {key: value for key, value in settings.items() if key in MODEL_KEYS}
-    return ModelConfig(**({"model_name_or_path": base_model} | keys))
+    return _made(ModelConfig, {"model_name_or_path": base_model} | keys)
+
+
+def _made(kind: Callable[..., Config], settings: Mapping[str, Any]) -> Config:
+    try:
+        return kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"TRL does not accept these settings of `sft`: {error}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
         peft_config=get_peft_config(model),
         callbacks=[ProgressLine(f"train {role} {recipe.name}")],
     )
+    _warn_of_cut_rows(trainer, len(rows))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     trainer.save_model(str(folder))
     if PartialState().is_main_process:
@@ -73,6 +75,14 @@ def _is_whole(trainer_state: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return True
+
+
+def _warn_of_cut_rows(trainer: AnswerTrainer, rows: int) -> None:
+    """TRL cuts rows at `max_length` and drops those whose answer is gone, and says nothing."""
+    args, kept = trainer.args, trainer.train_dataset
+    cut = 0 if args.packing or not args.max_length else rows - len(kept) + sum(len(ids) == args.max_length for ids in kept["input_ids"])
+    if cut and trainer.is_world_process_zero():
+        print(f"warning: {cut} of {rows} rows are longer than sft.max_length={args.max_length} tokens and lose their end", file=sys.stderr)
 
 
 def _init_kwargs(model: ModelConfig) -> dict[str, Any]:

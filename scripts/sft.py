@@ -9,6 +9,8 @@ command again resumes from the last checkpoint.
 import argparse
 
 from planact.cli import fail, load_or_exit, recipe_arguments, require, run
+from planact.layout import finished_model
+from planact_envs.suites import load_suite
 
 
 def main() -> None:
@@ -21,9 +23,12 @@ def main() -> None:
     require(recipe, "agent", "data", "sft")
 
     def stage() -> None:
-        from planact_train.sft import train
+        folder = finished_model(recipe, args.role, load_suite(recipe.data.suite).version, args.runs)
+        if folder is None:
+            from planact_train.sft import train  # seconds to import, and not needed when rows are missing or the model is there
 
-        print(f"{args.role} of {recipe.name}: {train(recipe, args.role, args.runs)}")
+            folder = train(recipe, args.role, args.runs)
+        print(f"{args.role} of {recipe.name}: {folder}")
 
     run(args, stage)
 

@@ -29,10 +29,10 @@ def pages():
 
 @pytest.fixture(scope="session")
 def conversations(pages):
-    """100 pretraining rows."""
+    """Pretraining rows, 320 of them in blocks of one kind."""
     from planact_train.pretraining import conversations
 
-    return list(conversations(pages, 100, seed=5))
+    return list(conversations(pages, 320, seed=5))
 
 
 @pytest.fixture(scope="session")

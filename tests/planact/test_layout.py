@@ -79,6 +79,7 @@ SAME_ROWS = [
     agent(replan="every_turn"),
     agent(replan="every_k", replan_every=7),
     agent(planner_max_tokens=7, planner_retries=0),
+    agent(max_turns=7, executor_max_tokens=7, max_episode_tokens=7, temperature=0.5),  # the teacher has limits of its own
 ]
 
 

@@ -161,8 +161,9 @@ def test_other_weights_in_the_same_place_are_another_run(small, base, memorised,
     shutil.copytree(base, one)
     shutil.copytree(base, two)
     shutil.copy(memorised.folder / "model.safetensors", two)
-    names = {folder_of(small("react", "agent.executor=base", f"base_model={path}"), tmp_path).name for path in (one, two)}
-    assert len(names) == 2
+    same = shutil.copytree(one, tmp_path / "moved" / "model")
+    one, two, same = (folder_of(small("react", "agent.executor=base", f"base_model={path}"), tmp_path) for path in (one, two, same))
+    assert one != two and one == same  # and the same weights in another place are the same run
 
 
 def test_a_model_that_is_not_trained_names_the_command(small, runs, tmp_path):

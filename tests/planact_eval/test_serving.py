@@ -1,6 +1,8 @@
 """Local serving: what a request gets does not depend on who else is waiting, and no request is lost."""
 
 import asyncio
+import json
+import shutil
 
 import pytest
 
@@ -53,9 +55,10 @@ async def test_more_requests_than_a_batch_holds(llm, answers):
 
 
 async def test_each_request_of_a_batch_keeps_its_own_limit(llm, answers):
-    # "No, thank you very much." has 15 tokens; the batch is generated up to the longest limit.
-    replies = await asyncio.gather(*(ask(llm, "green", limit) for limit in (1, 5, 15, 16, 40)))
-    assert [reply.usage.completion_tokens for reply in replies] == [1, 5, 15, 15, 15]
+    # One limit is the whole answer without its end token; the batch is generated up to the longest limit.
+    n = len(llm.tokenizer(answers["green"], add_special_tokens=False)["input_ids"])
+    replies = await asyncio.gather(*(ask(llm, "green", limit) for limit in (1, 5, n, n + 1, 40)))
+    assert 5 < n < 40 and [reply.usage.completion_tokens for reply in replies] == [1, 5, n, n, n]
     assert [reply.finish_reason for reply in replies] == ["length", "length", "length", "stop", "stop"]
     whole = answers["green"]
     assert [reply.text for reply in replies[2:]] == [whole] * 3
@@ -143,3 +146,27 @@ async def test_two_models_share_the_machine(llm, base, answers):
     replies = await asyncio.gather(*(ask(model, text) for model in (llm, noise) for text in answers))
     assert [reply.text for reply in replies[:4]] == list(answers.values())
     assert all(reply.finish_reason for reply in replies[4:])
+
+
+def edited(folder, to, file, **changes):
+    """A copy of a model folder with a few values of a JSON file changed."""
+    shutil.copytree(folder, to)
+    (to / file).write_text(json.dumps(json.loads((to / file).read_text()) | changes))
+    return LocalLLM(to)
+
+
+async def test_a_model_without_a_padding_token_answers_alike(memorised, answers, tmp_path):
+    # As Llama's: padding is never looked at, so the end token stands in.
+    llm = edited(memorised.folder, tmp_path / "model", "tokenizer_config.json", pad_token=None)
+    assert llm.tokenizer.pad_token == "<|end|>"
+    replies = await asyncio.gather(*(ask(llm, text) for text in answers))
+    assert [reply.text for reply in replies] == list(answers.values())
+
+
+async def test_a_model_with_several_end_tokens_stops_at_each(memorised, tmp_path, llm):
+    # As Llama-3's: besides "<|end|>", "," ends an answer here: "No" of "No, thank you very much."
+    [comma] = {i for i in llm.tokenizer(", thank", add_special_tokens=False)["input_ids"] if llm.tokenizer.decode([i]).startswith(",")}
+    several = edited(memorised.folder, tmp_path / "model", "generation_config.json", eos_token_id=[llm.tokenizer.eos_token_id, comma])
+    cut, whole = await ask(several, "green"), await ask(several, "red")
+    assert (cut.text, cut.finish_reason) == ("No", "stop")
+    assert (whole.text, whole.finish_reason) == ("Yes.", "stop")

@@ -1,4 +1,4 @@
-"""What the base model is drilled on: instructions that are right on their page, the same for a seed, and no benchmark task."""
+"""What the base model is drilled on: answers that are right on their page, the same for a seed, and no benchmark task."""
 
 import asyncio
 import random
@@ -8,20 +8,20 @@ from collections import Counter
 import pytest
 
 from planact.actions import parse_action
-from planact.types import Observation, Op
+from planact.types import Action, Observation, Op
 from planact_envs.miniweb import tasks
 from planact_train import pretraining
-from planact_train.pretraining import QUESTIONS, Drill, drills, phrases_of, wander
+from planact_train.pretraining import BLOCK, QUESTIONS, WARM_UP, phrases_of, wander
 
 ROLE_OF = {Op.TYPE: "textbox", Op.SEARCH: "textbox", Op.SELECT: "combobox"}
 
 
 @pytest.fixture(scope="module")
 def wandered(pages):
-    return asyncio.run(wander(phrases_of(pages), 6, seed=1))
+    return asyncio.run(wander(phrases_of(pages), 15, seed=1))
 
 
-def check(drill: Drill, page, browser) -> None:
+def check(drill, page, browser) -> None:
     """The action is what the instruction asks for, of an element that is there with that role and name."""
     action, quoted = drill.action, re.findall(r"'(.*?)'(?= in |\.$)", drill.instruction)
     if action.op == Op.STOP:
@@ -29,7 +29,7 @@ def check(drill: Drill, page, browser) -> None:
         assert f"{quoted[0]}: {action.text}" in page.text.splitlines()
         return
     node = browser.tab.page.nodes[action.element]
-    assert action.target == f"{node.role} '{node.name}'"
+    assert action.target == f"{node.role} '{node.name}' [{node.id}]" and action.target in page.text
     assert quoted[-1] == node.name
     if action.op == Op.CLICK:
         assert drill.instruction == f"Open '{node.name}'." and node.role not in ("textbox", "combobox")
@@ -39,9 +39,12 @@ def check(drill: Drill, page, browser) -> None:
         assert action.text in [option.name for option in node.children]
 
 
-async def carry_out(page, made) -> None:
-    """Each drill on its page, in a world of its own."""
-    for drill in made:
+async def test_every_drill_of_crawled_pages_is_right_and_can_be_carried_out(pages):
+    # Each on its page, in a world of its own.
+    dice, phrases, ops = random.Random(2), phrases_of(pages), Counter()
+    for page in dice.choices(pages, k=300):
+        drill = pretraining._drill(page, phrases, dice)
+        ops[drill.action.op] += 1
         browser, database = pretraining._browser()
         await browser.goto(page.url)
         assert pretraining._observe(browser).text == page.text
@@ -50,39 +53,85 @@ async def carry_out(page, made) -> None:
             await browser.act(drill.action)  # raises ActionFailed when it cannot be done
         await browser.close()
         database.close()
+    assert set(ops) == {Op.CLICK, Op.TYPE, Op.SEARCH, Op.SELECT, Op.STOP} and min(ops.values()) >= 3, ops
 
 
-async def test_every_drill_of_crawled_pages_is_right_and_can_be_carried_out(pages):
-    dice, phrases, ops = random.Random(2), phrases_of(pages), Counter()
-    for page in dice.sample(pages, 60):
-        made = drills(page, phrases, dice)
-        ops.update(drill.action.op for drill in made)
-        await carry_out(page, made)
-    assert set(ops) == {Op.CLICK, Op.TYPE, Op.SEARCH, Op.SELECT, Op.STOP} and min(ops.values()) >= 5, ops
-
-
-def test_reported_values_stand_on_the_page_also_after_changes(wandered, pages):
-    dice, seen = random.Random(0), 0
-    for page in wandered:
-        for drill in drills(page, phrases_of(pages), dice):
-            if drill.action.op == Op.STOP:
-                assert f"{drill.instruction[8:-2]}: {drill.action.text}" in page.text.splitlines()
-                seen += 1
-    assert seen > 20
-
-
-def test_a_page_by_hand():
-    # One link, one field, one list and one "Name: value" line: four drills, in random order.
+def test_the_drills_of_a_page_by_hand():
+    # One link, one field, one list and one "Name: value" line.
     text = "page 'Shop'\nlink 'Cart' [1]\ntextbox 'Search' [2] = ''\ncombobox 'Sort by' [3] = 'Price' of Name, Price\nShipping: $4.50"
-    made = {drill.action.op: drill for drill in drills(Observation(text, "", ""), ["Blue Mug"], random.Random(0))}
-    assert {op: drill.instruction for op, drill in made.items() if op != Op.SELECT} == {
-        Op.CLICK: "Open 'Cart'.",
-        Op.SEARCH: "Search for 'Blue Mug' in 'Search'.",
-        Op.STOP: "Report 'Shipping'.",
+    dice, page = random.Random(0), Observation(text, "", "")
+    made = {(drill.instruction, drill.action) for drill in (pretraining._drill(page, ["Blue Mug"], dice) for _ in range(200))}
+    assert made == {
+        ("Open 'Cart'.", Action(Op.CLICK, "1", target="link 'Cart' [1]")),
+        ("Search for 'Blue Mug' in 'Search'.", Action(Op.SEARCH, "2", "Blue Mug", "textbox 'Search' [2]")),
+        ("Select 'Name' in 'Sort by'.", Action(Op.SELECT, "3", "Name", "combobox 'Sort by' [3]")),
+        ("Select 'Price' in 'Sort by'.", Action(Op.SELECT, "3", "Price", "combobox 'Sort by' [3]")),
+        ("Report 'Shipping'.", Action(Op.STOP, text="$4.50")),
     }
-    assert (made[Op.CLICK].action.element, made[Op.SEARCH].action.element, made[Op.STOP].action.text) == ("1", "2", "$4.50")
-    assert made[Op.SELECT].action.text in ("Name", "Price") and made[Op.SELECT].action.element == "3"
-    assert made[Op.SELECT].instruction == f"Select '{made[Op.SELECT].action.text}' in 'Sort by'."
+
+
+def test_walks_meet_pages_that_links_do_not_reach(wandered, pages):
+    # Search results and filled forms among them; every page once.
+    texts = [page.text for page in wandered]
+    assert len(set(texts)) == len(texts) > 20
+    assert len(set(texts) - {page.text for page in pages}) > 5
+
+
+def kind_of(row):
+    return row["prompt"][0]["content"].split("\n")[0]
+
+
+def of_kind(kind, rows):
+    found = [row for row in rows if kind_of(row) == kind]
+    assert len(found) >= BLOCK
+    return found
+
+
+def test_rows_come_in_blocks_of_one_kind_and_executor_prompts_come_later(pages):
+    rows = list(pretraining.conversations(pages, 2000, seed=1))
+    kinds = [kind_of(row) for row in rows]
+    assert all(len(set(kinds[start : start + BLOCK])) == 1 for start in range(0, len(kinds), BLOCK))
+    first = kinds.index("act")
+    assert WARM_UP * 2000 <= first < WARM_UP * 2000 + 10 * BLOCK
+    assert set(kinds) == {"find", "list", "act"}
+    assert 0.3 < kinds[first:].count("act") / len(kinds[first:]) < 0.7  # half of what follows
+    assert all([m["role"] for m in row["completion"]] == ["assistant"] for row in rows)
+
+
+def test_what_is_to_be_found_stands_on_the_page_under_that_name(conversations):
+    for row in of_kind("find", conversations):
+        page, asked, answers = (message["content"] for message in (*row["prompt"], *row["completion"]))
+        assert 1 <= len(answers.splitlines()) <= QUESTIONS
+        names = []
+        for line in answers.splitlines():
+            assert line in page
+            names.append(re.fullmatch(r"\w+ '(.*)' \[\d+\]|([^:]+): .*", line).expand(r"\1\2"))
+        assert asked == f"Find {', '.join(map(repr, names))}."
+
+
+def test_a_list_says_what_its_sentence_says(conversations):
+    for row in of_kind("list", conversations):
+        sentence, answer = row["prompt"][1]["content"], row["completion"][0]["content"]
+        lines = answer.splitlines()
+        assert 2 <= len(lines) <= 5 and [line.split(". ")[0] for line in lines] == [str(n + 1) for n in range(len(lines))]
+        parts = [line.split(". ", 1)[1].removesuffix(".") for line in lines]
+        said = [part[0].lower() + part[1:] for part in parts]
+        assert sentence.lower() == f"{', then '.join(said)}.".lower()
+
+
+def test_the_plan_of_an_executor_prompt_says_what_its_answer_does(conversations):
+    # The step to do next is the one after as many steps as there are past answers.
+    for row in of_kind("act", conversations):
+        done = sum(m["role"] == "assistant" for m in row["prompt"])
+        head = row["prompt"][0]["content"]
+        assert re.search(r"^# Task\n.*\n\n# Plan\n1\. ", head, re.M)
+        step = re.findall(r"^\d+\. (.*)$", head.split("# Plan\n")[1], re.M)[done]
+        action, page = parse_action(row["completion"][0]["content"], "webrl"), row["prompt"][-1]["content"]
+        if action.op == Op.STOP:
+            assert f"{step.removeprefix('Report ')[1:-2]}: {action.text}" in page.splitlines()
+        else:
+            assert action.target in page and action.target.endswith(f" [{action.element}]")
+            assert step.endswith(f"{action.target.split(' ', 1)[1].rsplit(' ', 1)[0]}.")
 
 
 def test_no_task_of_any_split_is_among_the_conversations(pages, wandered):
@@ -94,32 +143,7 @@ def test_no_task_of_any_split_is_among_the_conversations(pages, wandered):
 
 
 def test_a_seed_always_gives_the_same_rows_and_another_one_others(pages, wandered):
-    again = asyncio.run(wander(phrases_of(pages), 6, seed=1))
+    again = asyncio.run(wander(phrases_of(pages), 15, seed=1))
     assert [page.text for page in again] == [page.text for page in wandered]
-    one, same, other = (list(pretraining.conversations(pages, 50, seed)) for seed in (3, 3, 4))
+    one, same, other = (list(pretraining.conversations(pages, 100, seed)) for seed in (3, 3, 4))
     assert one == same and one != other
-
-
-def test_half_of_the_rows_are_executor_prompts_and_half_are_chats_about_one_page(conversations):
-    rounds, quizzes = conversations[::2], conversations[1::2]
-    for row in rounds:
-        assert re.search(r"^# Task\n.*\n\n# Plan\n1\. ", row["prompt"][0]["content"], re.M)
-        assert [m["role"] for m in row["completion"]] == ["assistant"]
-    for row in quizzes:
-        roles = [m["role"] for m in (*row["prompt"], *row["completion"])]
-        assert roles[:2] == ["system", "user"] and roles[1:] == ["user", "assistant"] * (len(roles) // 2)
-        assert len(roles) <= 1 + 2 * QUESTIONS
-    answers = [m["content"] for row in conversations for m in row["completion"] if m["role"] == "assistant"]
-    assert all(parse_action(answer, "webrl") for answer in answers)
-
-
-def test_the_plan_of_a_row_says_what_its_answer_does(conversations):
-    # The step to do next is the one after as many steps as there are past answers.
-    for row in conversations[::2]:
-        done = sum(m["role"] == "assistant" for m in row["prompt"])
-        step = re.findall(r"^\d+\. (.*)$", row["prompt"][0]["content"].split("# Plan\n")[1], re.M)[done]
-        action = parse_action(row["completion"][0]["content"], "webrl")
-        if action.op == Op.STOP:
-            assert f"{step.removeprefix('Report ')[1:-2]}: {action.text}" in row["prompt"][-1]["content"].splitlines()
-        else:
-            assert step.endswith(f"{action.target.split(' ', 1)[1]}.")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from trl import ModelConfig, SFTConfig
 
+from planact.recipe import RecipeError
 from planact.sft_keys import sft_keys
 from planact_train.settings import MODEL_KEYS, model_config, sft_config
 
@@ -48,7 +49,9 @@ def test_the_place_of_the_results_is_not_the_recipes_to_say(tmp_path):
 
 
 def test_a_key_or_value_that_trl_does_not_take_is_an_error(tmp_path):
-    with pytest.raises(TypeError, match="learning_rat"):
+    with pytest.raises(RecipeError, match="settings of `sft`: .*'learning_rat'"):
         sft_config(CPU | {"learning_rat": 1e-3}, tmp_path, seed=0)
-    with pytest.raises(ValueError, match="sometimes"):
+    with pytest.raises(RecipeError, match="settings of `sft`: .*sometimes"):
         sft_config(CPU | {"save_strategy": "sometimes"}, tmp_path, seed=0)
+    with pytest.raises(RecipeError, match="settings of `sft`: .*4.?bit"):
+        model_config({"load_in_4bit": True, "load_in_8bit": True}, "some/model")

@@ -15,6 +15,15 @@ from planact_train.trainer import AnswerTrainer, ProgressLine, exact_answers
 CPU = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "max_length": 2048, "max_steps": 1}
 
 
+@pytest.fixture(scope="module")
+def rows(conversations):
+    """Eight chats of different lengths; every second one has two answers."""
+    apart = conversations[::40]
+    assert len(apart) == 8 == len({len(row["prompt"][0]["content"]) + len(row["completion"][0]["content"]) for row in apart})
+    second = {"role": "user", "content": "And now?"}
+    return [row | {"completion": [*row["completion"], second, *row["completion"]]} if i % 2 else row for i, row in enumerate(apart)]
+
+
 def trainer_of(kind, base, rows, folder, peft=None, callbacks=None, **settings):
     config = sft_config(CPU | {"per_device_train_batch_size": len(rows)} | settings, folder, seed=0)
     return kind(
@@ -51,19 +60,17 @@ def weights(trainer):
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
 
 
-def test_loss_and_gradients_are_trls(base, conversations, tmp_path):
-    rows = conversations[:4]  # of different lengths, so that the batch is padded; two hold several answers
-    assert len({sum(len(m["content"]) for m in row["prompt"]) for row in rows}) == 4
-    assert_equal_to_trl(trainer_of(AnswerTrainer, base, rows, tmp_path))
+def test_loss_and_gradients_are_trls(base, rows, tmp_path):
+    assert_equal_to_trl(trainer_of(AnswerTrainer, base, rows[:4], tmp_path))
 
 
-def test_loss_and_gradients_are_trls_when_every_answer_of_a_chat_is_learned(base, conversations, tmp_path):
-    assert_equal_to_trl(trainer_of(AnswerTrainer, base, conversations[1:5:2], tmp_path, assistant_only_loss=True))
+def test_loss_and_gradients_are_trls_when_every_answer_of_a_chat_is_learned(base, rows, tmp_path):
+    assert_equal_to_trl(trainer_of(AnswerTrainer, base, rows[:4], tmp_path, assistant_only_loss=True))
 
 
-def test_loss_and_gradients_are_trls_with_an_adapter(base, conversations, tmp_path):
+def test_loss_and_gradients_are_trls_with_an_adapter(base, rows, tmp_path):
     lora = LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.0)
-    trainer = trainer_of(AnswerTrainer, base, conversations[:4], tmp_path, lora)
+    trainer = trainer_of(AnswerTrainer, base, rows[:4], tmp_path, lora)
     # A fresh adapter changes nothing (its B is zero): make it count.
     with torch.no_grad():
         for name, parameter in trainer.model.named_parameters():
@@ -73,14 +80,14 @@ def test_loss_and_gradients_are_trls_with_an_adapter(base, conversations, tmp_pa
 
 
 @pytest.mark.parametrize("settings", [{"loss_type": "dft"}, {"packing": True}], ids=str)
-def test_other_losses_are_left_to_trl(base, conversations, tmp_path, settings):
+def test_other_losses_are_left_to_trl(base, rows, tmp_path, settings):
     # dft weighs each token by its likelihood; packing puts several chats into one row, which must not see each other.
-    assert_equal_to_trl(trainer_of(AnswerTrainer, base, conversations[:4], tmp_path, **settings))
+    assert_equal_to_trl(trainer_of(AnswerTrainer, base, rows[:4], tmp_path, **settings))
 
 
-def test_accumulated_batches_take_the_step_of_the_whole_batch(base, conversations, tmp_path):
+def test_accumulated_batches_take_the_step_of_the_whole_batch(base, rows, tmp_path):
     # 4 batches of 2 = 1 batch of 8, though the answers differ in length; SGD, because Adam blows up the noise of zero gradients.
-    rows, sgd = conversations[:8], {"optim": "sgd", "learning_rate": 0.5, "warmup_steps": 0}
+    sgd = {"optim": "sgd", "learning_rate": 0.5, "warmup_steps": 0}
     whole = trainer_of(AnswerTrainer, base, rows, tmp_path, **sgd)
     parts = trainer_of(AnswerTrainer, base, rows, tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, **sgd)
     theirs = trainer_of(SFTTrainer, base, rows, tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4, **sgd)
@@ -123,17 +130,15 @@ def test_the_loss_falls_and_answers_become_exact(memorised):
     assert log[-1]["loss"] < 0.3 and log[-1]["exact"] == 1.0 and log[-1]["mean_token_accuracy"] == 1.0
 
 
-def test_a_new_model_starts_at_the_loss_of_a_guess(base, conversations, tmp_path):
+def test_a_new_model_starts_at_the_loss_of_a_guess(base, rows, tmp_path):
     # All 600 tokens are about equally likely at first: -log(1/600) = 6.40.
-    trainer = trainer_of(AnswerTrainer, base, conversations[:4], tmp_path)
+    trainer = trainer_of(AnswerTrainer, base, rows[:4], tmp_path)
     [batch] = list(trainer.get_train_dataloader())
     assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(math.log(600), abs=0.2)
 
 
-def test_one_progress_line_stands_in_for_the_libraries_bars(base, conversations, tmp_path, capfd):
-    trainer = trainer_of(
-        AnswerTrainer, base, conversations[:4], tmp_path, callbacks=[ProgressLine("train it")], max_steps=3, logging_steps=1
-    )
+def test_one_progress_line_stands_in_for_the_libraries_bars(base, rows, tmp_path, capfd):
+    trainer = trainer_of(AnswerTrainer, base, rows[:4], tmp_path, callbacks=[ProgressLine("train it")], max_steps=3, logging_steps=1)
     capfd.readouterr()  # what the preparation of the rows printed
     trainer.train()
     out, err = capfd.readouterr()
