@@ -7,6 +7,7 @@ from typing import Callable
 
 from planact.env import Env
 from planact.llm import LLM
+from planact.recipe import RecipeError
 from planact.types import Task
 
 
@@ -20,9 +21,9 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """Raises KeyError with the names that exist."""
+    """Raises RecipeError with the names that exist."""
     if name not in _SUITES:
-        raise KeyError(f"unknown suite {name!r}; suites are {', '.join(_SUITES)}")
+        raise RecipeError(f"unknown suite {name!r}; suites are {', '.join(_SUITES)}")
     return _SUITES[name]()
 
 

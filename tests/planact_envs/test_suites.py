@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from planact.recipe import RecipeError
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.suites import load_suite
@@ -23,7 +24,7 @@ def test_miniweb():
 
 
 def test_an_unknown_suite_names_the_known_ones():
-    with pytest.raises(KeyError, match="unknown suite 'webarena2'; suites are miniweb"):
+    with pytest.raises(RecipeError, match="unknown suite 'webarena2'; suites are miniweb"):
         load_suite("webarena2")
 
 

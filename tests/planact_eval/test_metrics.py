@@ -89,7 +89,7 @@ def test_plan_validity():
     good = turn(0, replanned=True, plan_response="## Step 1")
     bad = turn(1, plan_response="hm", plan_failure=FailureInfo("plan", "no plan"))
     bad_and_worse = dataclasses.replace(bad, index=2, failure=FailureInfo("format", "no action"))
-    silent = turn(3, planner=Usage(50, 0, 0))  # an empty answer, and from a cache
+    silent = turn(3, planner=Usage(50, 0, 0), plan_failure=FailureInfo("plan", "an empty answer"))  # and from a cache
     unasked = turn(4)
     assert summarize([task("a")], [episode("a", True, (good, bad, bad_and_worse, silent, unasked))]).plan_validity == 0.25
     assert summarize([task("a")], [episode("a", True, (unasked,))]).plan_validity is None

@@ -131,7 +131,7 @@ def test_a_failed_episode_can_be_read(tmp_path):
         "the executor stopped with an answer · 4 turns · 1 replan · 910 plan tokens · 1,234 act tokens",
         "The planner's plan open the order because of open the order report it because of report it The planner's raw answer",
         "1 click link 'home' The page it saw: The home (http://shop/home), 4 characters home click home → now on The order (http://shop/order)",
-        "The planner's answer could not be read, so the plan in force stays The planner's raw answer no plan",
+        "no plan found The planner's raw answer no plan",
         "2 unreadable answer The page it saw: The order (http://shop/order), 5 characters order gibberish No effect: no action found",
         "No effect: the page has no element [1]",
         "Replanned report '42' new because of report '42' open the order removed report it removed",
