@@ -97,7 +97,7 @@ def planner_messages(prompts: str, intent: str, page: Observation) -> list[Messa
     """The first plan: request and first page without ids."""
     return [
         {"role": "system", "content": _SYSTEM[prompts]["planner"]},
-        {"role": "user", "content": f"## User Query\n{intent}\n\n## Initial HTML State\n{page.outline}"},
+        {"role": "user", "content": _with_query(prompts, intent, f"## Initial HTML State\n{page.outline}")},
     ]
 
 
@@ -110,7 +110,8 @@ def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: O
         messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
     messages.append({"role": "user", "content": _planner_round(turns, page.error, page.outline)})
-    messages[1]["content"] = f"## User Query\n{intent}\n\n{messages[1]['content']}"
+    holder = messages[-1] if prompts == "compact" else messages[1]
+    holder["content"] = _with_query(prompts, intent, holder["content"])
     return messages
 
 
@@ -139,6 +140,12 @@ def planner_answer(plan: Plan) -> Message:
 def executor_answer(action: Action, grammar: str) -> Message:
     """The training target of an executor row."""
     return {"role": "assistant", "content": render_action(action, grammar)}
+
+
+def _with_query(prompts: str, intent: str, rest: str) -> str:
+    """The request before the page (paper A.3), or after it for tiny models, which attend best to what stands near the answer."""
+    query = f"## User Query\n{intent}"
+    return f"{rest}\n\n{query}" if prompts == "compact" else f"{query}\n\n{rest}"
 
 
 def _planner_round(turns: Sequence[Turn], last_error: str, page: str) -> str:

@@ -23,6 +23,7 @@ from planact.types import content_hash, to_dict
 __all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
 
 Role = Literal["planner", "executor", "teacher"]
+RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
 TRAINED_ROLES = ("planner", "executor")
 
 
@@ -75,6 +76,7 @@ class Data:
     planner: tuple[Literal["plan", "replan"], ...] = ("plan",)  # row kinds
     executor: tuple[Literal["act", "act_dynamic", "react"], ...] = ("act",)  # row kinds
     near_duplicate: float = rule(0.9, low=0, high=1)  # Jaccard threshold of 5-character shingles
+    max_rows: Mapping[RowKind, int] = field(default_factory=dict)  # kind -> rows kept at most, drawn by the seed; all where not named
 
 
 @dataclass(frozen=True)

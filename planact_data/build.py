@@ -148,11 +148,19 @@ def _write_rows(kind: str, planned: list[Trajectory], store: RunStore, recipe: R
             "raise data.tasks, or take a teacher that makes fewer mistakes"
         )
     rows, duplicates = drop_duplicates(rendered)
+    rows = _sample(rows, recipe.data.max_rows.get(kind), recipe.seed)
     path = folder / f"{kind}.parquet"
     Dataset.from_list(rows, features=features()).to_parquet(path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
     rows_hash = content_hash([[r["prompt"], r["completion"]] for r in rows])
     return {"rows": len(rows), "duplicates dropped": duplicates, "trajectories without replans": rejected, "hash": rows_hash}
+
+
+def _sample(rows: list[dict], limit: int | None, seed: int) -> list[dict]:
+    """At most `limit` of the rows, in their order."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[i] for i in sorted(random.Random(seed).sample(range(len(rows)), limit))]
 
 
 def _teacher_work(store: RunStore) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from planact_envs.miniweb.world import build_world
 
 SUITE = "miniweb"
 SPLIT_SEED = 11
-SIZES = {"test": 4, "validation": 2, "train": 40}  # of each template; train takes what is left, up to this
+SIZES = {"test": 4, "validation": 2, "train": 120}  # of each template; train takes what is left, up to this
 
 
 def load_tasks(split: str) -> tuple[Task, ...]:
@@ -72,10 +72,13 @@ def template_tasks(template: Template) -> list[Task]:
     tasks: list[Task] = []
     for split in ("test", "validation"):
         chosen, groups = groups[: SIZES[split]], groups[SIZES[split] :]
-        tasks += [make_task(template, split, len(tasks) + i, rng.choice(group), rng) for i, group in enumerate(chosen)]
-    left = [params for group in groups for params in group]
-    chosen = rng.sample(left, min(SIZES["train"], len(left)))
-    return tasks + [make_task(template, "train", len(tasks) + i, params, rng) for i, params in enumerate(chosen)]
+        for group in chosen:
+            tasks.append(make_task(template, split, len(tasks), rng.choice(group), rng.choice(template.phrasings)))
+    # Training asks for one thing in several wordings: a planner that never met that learns names instead of requests.
+    left = [(params, phrasing) for group in groups for params in group for phrasing in template.phrasings]
+    for params, phrasing in rng.sample(left, min(SIZES["train"], len(left))):
+        tasks.append(make_task(template, "train", len(tasks), params, phrasing))
+    return tasks
 
 
 def group_by_main(template: Template, instances: list[Params]) -> list[list[Params]]:
@@ -86,13 +89,13 @@ def group_by_main(template: Template, instances: list[Params]) -> list[list[Para
     return list(groups.values())
 
 
-def make_task(template: Template, split: str, index: int, params: Params, rng: random.Random) -> Task:
+def make_task(template: Template, split: str, index: int, params: Params, phrasing: str) -> Task:
     return Task(
         id=f"{template.name}.{index:03d}",
         suite=SUITE,
         split=split,
         sites=template.sites,
-        intent=rng.choice(template.phrasings).format(**params),
+        intent=phrasing.format(**params),
         start_url=HOME[template.sites[0]],
         template=template.name,
         params=params,

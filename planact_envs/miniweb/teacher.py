@@ -96,12 +96,20 @@ def annotate(solution: Solution, done: int, page_title: str = "") -> tuple[Annot
         if not left:
             continue
         reasoning = solution.wording(stage.reasoning, done)
+        if not done and not steps:
+            reasoning = f"The task ends with this: {solution.wording(_purpose(solution), done)} {reasoning}"
         if done and not steps:
             reasoning = f"The page is now '{page_title}', so the last action worked. {reasoning}"
         moves = solution.moves[left[0] - 1 : left[-1]]
         description = "; ".join(" ".join(filter(None, [m.op, m.role, m.name and f"'{m.name}'", m.text and f"'{m.text}'"])) for m in moves)
         steps.append(AnnotatedStep(PlanStep(reasoning, solution.wording(stage.step, done)), description, left))
     return tuple(steps)
+
+
+def _purpose(solution: Solution) -> str:
+    """The step that the others lead up to: the report, or the change before the executor stops."""
+    *earlier, last = solution.stages
+    return last.step if last.moves[-1].text or not earlier else earlier[-1].step
 
 
 def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, page_title: str, dice: random.Random) -> str:

@@ -17,7 +17,7 @@ def main_of(task):
 def test_each_template_has_its_share_of_each_split():
     for name in TEMPLATES:
         counts = {split: sum(task.template == name for task in load_tasks(split)) for split in SIZES}
-        assert counts["test"] == 4 and counts["validation"] == 2 and 20 <= counts["train"] <= 40, name
+        assert counts["test"] == 4 and counts["validation"] == 2 and 60 <= counts["train"] <= 120, name
     assert len(TEMPLATES) >= 24
 
 
