@@ -80,7 +80,7 @@ def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
         "name: tiny/finetuning",  # the resolved recipe, parents and overrides in it
         "max_turns: 12",
         "max_steps: 6",
-        "12 of 1039 training tasks of miniweb 0.1.0, 0 rolled out; teacher scripted",
+        "12 of 3117 training tasks of miniweb 0.1.0, 0 rolled out; teacher scripted",
         "rows: plan (to build), react (to build), act (to build), act_dynamic (to build)",
         "planner   to train: the plan rows of tiny/finetuning are not built",
         "executor  to train: the react, act, act_dynamic rows of tiny/finetuning are not built",
