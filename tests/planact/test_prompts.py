@@ -190,7 +190,7 @@ def test_an_unreadable_answer_is_cut_in_the_history():
 
 def test_a_plan_that_was_not_read_is_no_earlier_plan():
     turns = [Turn(0, Plan(), PAGE, "", Action(Op.BACK)), Turn(1, ONE, PAGE, "", Action(Op.BACK), replanned=True)]
-    messages = replanner_messages("compact", "go", turns, PAGE, None)
+    messages = replanner_messages("full", "go", turns, PAGE, None)
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
     assert messages[1]["content"] == f"## User Query\ngo\n\n# Previous Actions\n1. back\n\n# HTML\n{PAST_PAGE}"
 

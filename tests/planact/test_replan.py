@@ -87,17 +87,17 @@ async def test_what_the_replanner_is_told():
     trajectory, _, planner = await play([CART, ORDERS, EXIT], replan="every_turn")
     pages = [turn.observation.outline for turn in trajectory.turns]
     assert len(set(pages)) == 3
-    query = f"## User Query\n{TASK.intent}\n\n"
+    query = f"\n\n## User Query\n{TASK.intent}"  # last in the compact prompts
     actions = ["# Previous Actions\nnone\n\n# HTML\n", "# Previous Actions\n1. click element 2\n\n# HTML\n"]
     actions.append("# Previous Actions\n1. click element 2\n2. click element 3\n\n# HTML\n")
-    assert [m["content"] for m in planner.calls[0]] == ["plan", f"{query}## Initial HTML State\n{pages[0]}"]
+    assert [m["content"] for m in planner.calls[0]] == ["plan", f"## Initial HTML State\n{pages[0]}{query}"]
     assert [m["content"] for m in planner.calls[2]] == [
         "replan",
-        query + actions[0] + PAST_PAGE,
+        actions[0] + PAST_PAGE,
         plan(0),
         actions[1] + PAST_PAGE,
         plan(1),
-        actions[2] + pages[2],
+        actions[2] + pages[2] + query,
     ]
 
 

@@ -11,7 +11,8 @@ from planact_envs.miniweb.scorer import visible_text
 from planact_envs.miniweb.tasks import SIZES, load_tasks, solution
 from planact_envs.miniweb.templates import TEMPLATES
 
-ALL = [task for split in SIZES for task in load_tasks(split)]
+# Tasks that differ in their wording only have the same solution and the same evaluation: one of them stands for all.
+ALL = list({(t.template, *sorted(t.params.items())): t for split in SIZES for t in load_tasks(split)}.values())
 BY_TEMPLATE = {name: [task for task in ALL if task.template == name] for name in TEMPLATES}
 
 
