@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 MAX_BYTES = 10 * 1024 * 1024
 ROOMS = {"planact": None, "planact_envs": "envs", "planact_data": "data", "planact_train": "train", "planact_eval": "eval"}  # room -> extra
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-NAMED_PATH = re.compile(r"(?<![\w/.<>-])((?:\.ci|[a-z]\w*)/[\w./-]*\w|\w+\.(?:md|cfg|toml|txt)|LICENSE|Makefile)(?![\w/<*])")
+NAMED_PATH = re.compile(r"(?<![\w/.<>-])((?:\.ci|[a-z]\w*)/[\w./-]*\w|\w+\.(?:md|cfg|toml|txt)|LICENSE|Makefile)(?![\w/<*-])")
 
 
 def normal(requirement):

@@ -61,6 +61,7 @@ OTHER_ROWS = [
     data(teacher="endpoint"),
     data(teacher_error_rate=0.1),
     data(near_duplicate=0.8),
+    data(max_rows={"plan": 3}),
     agent(observation="short"),
     agent(grammar="browsergym"),
     agent(prompts="compact"),
