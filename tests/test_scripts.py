@@ -78,7 +78,7 @@ def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
     assert done.returncode == 0 and not TORCH.search(done.stderr)
     for line in (
         "name: tiny/finetuning",  # the resolved recipe, parents and overrides in it
-        "max_turns: 12",
+        "max_turns: 10",
         "max_steps: 6",
         "12 of 3117 training tasks of miniweb 0.1.0, 0 rolled out; teacher scripted",
         "rows: plan (to build), react (to build), act (to build), act_dynamic (to build)",
