@@ -67,7 +67,10 @@ def test_a_plan_row(agent):
 def test_replan_rows(agent):
     first, second = rows_of("replan", agent)
     assert parse_plan(first["completion"][0]["content"]) == PLANS[1] and parse_plan(second["completion"][0]["content"]) == PLANS[2]
-    assert user(second) == "# Previous Actions\n1. click link 'L'\n2. type textbox 'Q' 'mug'\n\n# HTML\npage 'C'\nlink 'L'\n\n## User Query\nCount the mugs"
+    assert (
+        user(second)
+        == "# Previous Actions\n1. click link 'L'\n2. type textbox 'Q' 'mug'\n\n# HTML\npage 'C'\nlink 'L'\n\n## User Query\nCount the mugs"
+    )
     # plan_history=1: of the two earlier plans the last one alone is in the prompt, without its page
     assert [m["role"] for m in second["prompt"]] == ["system", "user", "assistant", "user"]
     assert second["prompt"][2]["content"] == render_plan(PLANS[1]) and PAST_PAGE in second["prompt"][1]["content"]
