@@ -3,7 +3,7 @@
 - `axtree`: BrowserGym's accessibility-tree lines, `[7] link 'Reports'`;
 - `html`: pruned HTML in the form of WebRL, `<a id="7"> Reports </a>`;
 - `short`: for tiny models, one element a line with the id after the name, `link 'Reports' [7]`, because a model of a
-  few million parameters learns to find an element by name only in that order (docs/LOG.md, 2026-11-20).
+  few million parameters then writes the id by copying what follows the name.
 
 Each also gives the planner's outline: the same page without ids (paper: planner and replanner see no ids).
 """

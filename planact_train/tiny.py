@@ -1,5 +1,5 @@
 """A tiny base model with a stock architecture: LFM2, whose short convolutions let a model of a million parameters learn
-to find an element by its name within minutes, where attention alone does not (docs/LOG.md).
+to find an element by its name.
 
 The tokenizer is byte-level BPE with one rule of its own: the space before a capital letter, a digit or a sign is a token
 by itself, so that a name is the same tokens after a quote, after a space and at the start of a line, and can be copied.

@@ -1,7 +1,7 @@
 """TRL's SFTTrainer, with the language-model head kept off the prompt when training on one CPU, and one progress line.
 
 TRL scores every position of a batch on CPU and masks the prompt afterwards (on a GPU it scores the answer alone). Prompts
-are pages, ten times as long as answers, so on CPU a third of the time would go into logits that are thrown away.
+are pages, ten times as long as answers, so most of those logits would be thrown away.
 """
 
 from __future__ import annotations
