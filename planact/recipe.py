@@ -22,7 +22,7 @@ from planact.types import content_hash, to_dict
 
 __all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
 
-Role = Literal["planner", "executor", "teacher"]
+Role = Literal["planner", "executor", "teacher", "judge"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
 TRAINED_ROLES = ("planner", "executor")
 
@@ -100,6 +100,8 @@ class Eval:
     limit: int | None = rule(None, low=1)  # tasks; None: all
     episodes_in_flight: int = rule(8, low=1)
     serving: Literal["local", "endpoint"] = "local"
+    allowed_hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's sites; "*.example.com" for a domain's
+    screenshots: bool = False  # keep a picture of every page, where the back end can draw
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from planact.progress import Progress
 from planact.recipe import Agent
 from planact.store import RunStore
 from planact.types import Task, Trajectory, from_dict, to_dict
-from planact_envs.suites import Suite
+from planact_envs.suites import Suite, World
 
 KIND = "trajectory"
 
@@ -21,12 +21,13 @@ async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM
     # The actor sees no plan, plans are written afterwards; limits of the recipe's own agent are no part of the data.
     actor_agent = Agent(planner="none", prompts=agent.prompts, observation=agent.observation, grammar=agent.grammar)
     todo = [task for task in tasks if task.id not in store.keys(KIND)]
+    world = World(agent.observation, suite.scorers[0])
     with Progress("trajectories", len(tasks), done=len(tasks) - len(todo), unit="tasks") as progress:
         solved = 0
 
         async def work(task: Task) -> None:
             nonlocal solved
-            env = suite.make_env(agent.observation)
+            env = make_env()
             try:
                 trajectory = await run_episode(task, env, actor_agent, actor, seed=seed)
             finally:
@@ -35,7 +36,8 @@ async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM
             solved += trajectory.outcome.success is True
             progress.update(f"{solved} solved")
 
-        await run_all(todo, work, in_flight)
+        async with suite.open(world) as make_env:
+            await run_all(todo, work, in_flight)
 
 
 def rejection(trajectory: Trajectory) -> str:

@@ -21,7 +21,7 @@ from planact.prompts import prompts_hash
 from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore, read_run
 from planact.types import Task, Trajectory, content_hash, from_dict, to_dict
-from planact_envs.suites import Suite, load_suite
+from planact_envs.suites import Suite, World, check_scorer, load_suite
 from planact_eval.metrics import Summary, summarize, wilson
 
 KIND = "trajectory"
@@ -34,6 +34,7 @@ def evaluate(recipe: Recipe, runs: Path) -> tuple[Path, Summary, list[Trajectory
     Raises NotBuilt when a trained role has no finished model.
     """
     suite = load_suite(recipe.eval.suite)
+    check_scorer(suite, recipe.eval.scorer)
     tasks = planned_tasks(recipe, suite)
     roles = models_of(recipe, runs)
     settings = eval_settings(recipe, suite, roles)
@@ -106,11 +107,11 @@ async def _run(recipe: Recipe, suite: Suite, tasks: Sequence[Task], todo: Sequen
     solved = sum(t["outcome"]["success"] is True for t in done)
     errors = sum(t["outcome"]["success"] is None for t in done)
     bar = Progress(f"evaluate {recipe.name}", len(tasks), done=len(tasks) - len(todo), unit="tasks")
-    async with open_models(recipe, roles) as models:
+    async with open_models(recipe, roles) as models, open_judge(recipe) as judge, suite.open(world_of(recipe, judge)) as make_env:
 
         async def work(task: Task) -> None:
             nonlocal solved, errors
-            env = suite.make_env(recipe.agent.observation)
+            env = make_env()
             try:
                 trajectory = await run_episode(task, env, recipe.agent, models["executor"], models.get("planner"), seed=recipe.seed)
             finally:
@@ -149,8 +150,23 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
     return [*lines, f"eval      {folder}: {done} of {len(tasks)} {recipe.eval.split} tasks of {suite.name} {suite.version} done"]
 
 
+def world_of(recipe: Recipe, judge: LLM | None) -> World:
+    """What the recipe says about the world of its episodes."""
+    return World(recipe.agent.observation, recipe.eval.scorer, judge, recipe.eval.allowed_hosts, recipe.eval.screenshots)
+
+
 def eval_folder(recipe: Recipe, suite: Suite, roles: dict[str, str], runs: Path) -> Path:
     return runs / "eval" / f"{recipe.name.replace('/', '-')}-{content_hash(eval_settings(recipe, suite, roles), 10)}"
+
+
+@asynccontextmanager
+async def open_judge(recipe: Recipe) -> AsyncIterator[LLM | None]:
+    """The model that scorers ask, None when the recipe names no `endpoints.judge`."""
+    if "judge" not in recipe.endpoints:
+        yield None
+        return
+    async with EndpointLLM(**asdict(recipe.endpoints["judge"])) as judge:
+        yield judge
 
 
 @asynccontextmanager

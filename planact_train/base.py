@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from planact.recipe import Recipe
+from planact_train.muon import MuonAdamW
 from planact_train.pretraining import conversations, crawl, phrases_of, wander
 from planact_train.settings import sft_config
 from planact_train.tiny import new_model, train_tokenizer
@@ -32,6 +33,7 @@ def pretrain(recipe: Recipe, out: Path) -> float:
         eval_dataset=rows.select(range(recipe.pretrain.conversations, len(rows))),
         processing_class=tokenizer,
         callbacks=[ProgressLine("pretraining")],
+        optimizers=(MuonAdamW(model.named_parameters(), config.learning_rate, config.adam_beta2, config.weight_decay), None),
     )
     trainer.train()
     exact = trainer.evaluate()["eval_exact"]

@@ -7,32 +7,22 @@ as a general model knows how to work a page before it knows these sites' tasks. 
 from __future__ import annotations
 
 import random
-import re
 import sqlite3
-from dataclasses import dataclass
 from typing import Iterator, Sequence
 from urllib.parse import urljoin
 
 from planact.prompts import Message, executor_answer, executor_messages
-from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
+from planact.types import Observation, Plan, PlanStep, Turn
 from planact_envs.miniweb import sites, world
 from planact_envs.miniweb.browser import TextBrowser, with_database
-from planact_envs.observation import Element, describe_element, read_elements, render_page
+from planact_envs.observation import describe_element, read_elements, render_page
+from planact_train.drills import PAIR, drill_on, element_drill
 
-_PAIR = re.compile(r"^([A-Z][\w -]{2,30}): (.{1,40})$", re.M)
 Row = dict[str, list[Message]]  # prompt and completion
 QUESTIONS = 10  # names asked for on one page
 BLOCK = 32  # rows of one kind in a row: a batch without much padding
-WARM_UP = 0.4  # share of the rows before executor prompts begin
+WARM_UP = 0.3  # share of the rows before executor prompts begin
 WALK = 8  # actions of a random walk
-
-
-@dataclass(frozen=True)
-class Drill:
-    """One instruction on a page and its right action."""
-
-    instruction: str
-    action: Action
 
 
 async def crawl() -> list[Observation]:
@@ -59,7 +49,8 @@ async def wander(phrases: Sequence[str], walks: int, seed: int) -> list[Observat
         await browser.goto(dice.choice(list(sites.HOME.values())))
         for _ in range(WALK):
             pages.append(_observe(browser))
-            await browser.act(_drill(pages[-1], phrases, dice, report=False).action)
+            element = dice.choice(read_elements(pages[-1].text, "short"))
+            await browser.act(element_drill(element, pages[-1].text, phrases, dice).actions[0])
         await browser.close()
         database.close()
     return list({page.text: page for page in pages}.values())
@@ -80,33 +71,7 @@ def _observe(browser: TextBrowser) -> Observation:
 def phrases_of(pages: Sequence[Observation]) -> list[str]:
     """Names and values that stand on the pages: what instructions type and search for."""
     names = [element.name for page in pages for element in read_elements(page.text, "short")]
-    return names + [value for page in pages for _, value in _PAIR.findall(page.text)]
-
-
-def _drill(page: Observation, phrases: Sequence[str], dice: random.Random, report: bool = True) -> Drill:
-    """An instruction for one element of the page or, if `report`, for one of its "Name: value" lines."""
-    elements = read_elements(page.text, "short")
-    pairs = _PAIR.findall(page.text) if report else []
-    if pairs and dice.random() < len(pairs) / (len(pairs) + len(elements)):
-        key, value = dice.choice(pairs)
-        return Drill(f"Report '{key}'.", Action(Op.STOP, text=value))
-    return _element_drill(dice.choice(elements), page.text, phrases, dice)
-
-
-def _element_drill(element: Element, text: str, phrases: Sequence[str], dice: random.Random) -> Drill:
-    target = describe_element(element, "short")
-    if element.role == "textbox":
-        phrase, search = dice.choice(phrases), "earch" in element.name or dice.random() < 0.3
-        op, verb = (Op.SEARCH, "Search for") if search else (Op.TYPE, "Type")
-        return Drill(f"{verb} '{phrase}' in '{element.name}'.", Action(op, element.id, phrase, target))
-    if element.role == "combobox":
-        option = dice.choice(_options(text, element.id))
-        return Drill(f"Select '{option}' in '{element.name}'.", Action(Op.SELECT, element.id, option, target))
-    return Drill(f"Open '{element.name}'.", Action(Op.CLICK, element.id, target=target))
-
-
-def _options(text: str, key: str) -> list[str]:
-    return re.search(rf"\[{key}\] = .*? of (.*)$", text, re.M)[1].split(" | ")[0].split(", ")
+    return names + [value for page in pages for _, value in PAIR.findall(page.text)]
 
 
 def conversations(pages: Sequence[Observation], count: int, seed: int) -> Iterator[Row]:
@@ -122,7 +87,7 @@ def _find(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Ran
     """Where things stand on a page: every answer is a line of the page, found by its name."""
     page = dice.choice(pages)
     lines = {element.name: describe_element(element, "short") for element in read_elements(page.text, "short")}
-    lines |= {key: f"{key}: {value}" for key, value in _PAIR.findall(page.text)}
+    lines |= {key: f"{key}: {value}" for key, value in PAIR.findall(page.text)}
     names = dice.sample(list(lines), min(QUESTIONS, len(lines)))
     return _row(f"find\n\n{page.text}", f"Find {', '.join(map(repr, names))}.", "\n".join(lines[name] for name in names))
 
@@ -136,17 +101,21 @@ def _list(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Ran
 
 
 def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.Random) -> Row:
-    """An executor prompt: a plan of up to five instructions, some of them carried out on pages that are no longer shown."""
-    length = dice.randint(2, 5)
-    chosen = [(page, _drill(page, phrases, dice)) for page in dice.choices(pages, k=length)]
-    plan = Plan(tuple(PlanStep("", drill.instruction) for _, drill in chosen))
-    done = dice.randrange(length)
-    turns = [Turn(i, plan, page, "", drill.action) for i, (page, drill) in enumerate(chosen[:done])]
-    page, drill = chosen[done]
+    """An executor prompt: a plan of up to five instructions, some of them carried out on pages that are no longer shown.
+
+    In half the rows the plan is revised, as after replanning: what is finished has left it.
+    """
+    chosen = [(page, drill_on(page.text, phrases, dice)) for page in dice.choices(pages, k=dice.randint(2, 5))]
+    todo = [(i, page, action) for i, (page, drill) in enumerate(chosen) for action in drill.actions]
+    done = dice.randrange(len(todo))
+    current, page, action = todo[done]
+    first = current if dice.random() < 0.5 else 0
+    plan = Plan(tuple(PlanStep("", drill.instruction) for _, drill in chosen[first:]))
+    turns = [Turn(i, plan, past, "", past_action) for i, (_, past, past_action) in enumerate(todo[:done])]
     task = f"{dice.choice(phrases)} and {dice.choice(phrases)}"
     return {
         "prompt": executor_messages("compact", "webrl", task, plan, turns, page),
-        "completion": [executor_answer(drill.action, "webrl")],
+        "completion": [executor_answer(action, "webrl")],
     }
 
 

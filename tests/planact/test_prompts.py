@@ -28,6 +28,7 @@ from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 from planact_data import grounding, trajectories
 from planact_data.rows import make_rows
 from planact_envs.miniweb.tasks import load_tasks
+from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -93,7 +94,7 @@ def answers(rows):
 
 def episode(task, agent, executor, planner=None):
     """An episode with models that answer as the rows say. Gives all prompts that the loop sent them."""
-    env = load_suite("miniweb").make_env(agent.observation)
+    env = MiniwebEnv(agent.observation)
     executor = ScriptedLLM(executor)
     planner = ScriptedLLM(planner) if planner else None
 

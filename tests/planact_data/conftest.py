@@ -6,6 +6,7 @@ import pytest
 
 from planact.loop import run_episode
 from planact.recipe import Agent, Data, Recipe
+from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 
 AGENT = Agent(prompts="compact", observation="short", plan_history=1)
@@ -34,7 +35,7 @@ def solved():
     tasks = [next(task for task in suite.tasks("train") if task.template == name) for name in ("shop.price", "forum.karma", "shop.spare")]
 
     async def run():
-        env = suite.make_env("short")
+        env = MiniwebEnv("short")
         agent = Agent(planner="none", prompts="compact", observation="short")
         trajectories = [await run_episode(task, env, agent, suite.teacher("short", "webrl")) for task in tasks]
         await env.close()

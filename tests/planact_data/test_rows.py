@@ -10,6 +10,7 @@ from planact.plans import parse_plan, render_plan
 from planact.prompts import PAST_PAGE, prompts_hash
 from planact.types import Action, Observation, Op, Outcome, Plan, PlanStep, StopReason, Trajectory, Turn
 from planact_data.rows import KINDS, features, make_rows, under_plans
+from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 
 
@@ -126,7 +127,7 @@ async def test_rows_are_byte_equal_to_what_models_see_in_an_episode(solved, agen
     planner = ScriptedLLM([render_plan(p) for p in plans])
     executor = ScriptedLLM([turn.response for turn in done.turns])
     task = next(task for task in load_suite("miniweb").tasks("train") if task.id == done.task_id)
-    env = load_suite("miniweb").make_env("short")
+    env = MiniwebEnv("short")
     again = await run_episode(task, env, agent, executor, planner)
     await env.close()
     assert again.outcome.success is True
@@ -140,7 +141,7 @@ async def test_react_rows_are_byte_equal_to_an_episode_without_a_planner(solved,
     agent, done = replace(agent, planner="none"), solved[0]
     executor = ScriptedLLM([turn.response for turn in done.turns])
     task = next(task for task in load_suite("miniweb").tasks("train") if task.id == done.task_id)
-    env = load_suite("miniweb").make_env("short")
+    env = MiniwebEnv("short")
     await run_episode(task, env, agent, executor)
     await env.close()
     rows = list(make_rows("react", done, [Plan()], agent))

@@ -11,6 +11,7 @@ import pytest
 from planact.loop import run_episode
 from planact.recipe import Agent
 from planact.types import Action, FailureInfo, Observation, Op, Outcome, Plan, PlanStep, StopReason, Task, Trajectory, Turn, Usage
+from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 from planact_eval.metrics import summarize
 from planact_eval.plot import ladder, themed
@@ -221,7 +222,7 @@ def test_a_real_episode(tmp_path):
     async def run(rate):
         made = []
         for task in tasks:
-            env = suite.make_env(agent.observation)
+            env = MiniwebEnv(agent.observation)
             made.append(await run_episode(task, env, agent, suite.teacher(agent.observation, agent.grammar, rate)))
             await env.close()
         return made

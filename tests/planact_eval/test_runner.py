@@ -126,7 +126,7 @@ def test_a_killed_evaluation_loses_no_task_and_runs_none_twice(small, changes, t
 
 def toy_suite(*templates):
     tasks = [Task(f"{name}{i}", "toy", "test", (), name, "", name) for i, name in enumerate(templates)]
-    return Suite("toy", "1", lambda split: tuple(tasks), None)
+    return Suite("toy", "1", lambda split: tuple(tasks), ("toy",), None)
 
 
 @pytest.mark.parametrize(
