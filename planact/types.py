@@ -158,12 +158,25 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """One question to a judge model and what it said; `verdict` None: it gave none, and the task stays unscored."""
+
+    check: str  # which check of the task asked, e.g. "fuzzy_match"
+    model: str
+    prompt_hash: str  # of the messages that were sent
+    response: str
+    verdict: bool | None
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A verdict. `success` None means not scored: never a success, never a failure, counted apart."""
 
     success: bool | None
     scorer: str = ""
     reason: str = ""
+    judgements: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import AsyncIterator, Callable
 
 from planact.env import Env
@@ -32,7 +33,7 @@ class World:
     scorer: str = ""  # one of `Suite.scorers`
     judge: LLM | None = None  # asks a model where a task's scoring needs one; None leaves such a task unscored
     hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's own sites
-    screenshots: bool = False  # Observation.screenshot holds a PNG where the back end can draw
+    screenshots: Path | None = None  # folder for a PNG of every page, where the back end can draw
 
 
 MakeEnv = Callable[[], Env]

@@ -44,7 +44,7 @@ def evaluate(recipe: Recipe, runs: Path) -> tuple[Path, Summary, list[Trajectory
         todo = [task for task in tasks if task.id not in done]
         if todo:
             (folder / "recipe.yaml").write_text(recipe.to_yaml())
-            asyncio.run(_run(recipe, suite, tasks, todo, roles, store))
+            asyncio.run(_run(recipe, suite, tasks, todo, roles, store, folder))
         stored = dict(store.items(KIND))
     trajectories = [from_dict(Trajectory, stored[task.id]) for task in tasks]
     summary = summarize(tasks, trajectories)
@@ -94,6 +94,7 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "suite_version": suite.version,
         "split": recipe.eval.split,
         "scorer": recipe.eval.scorer,
+        "judge": f"{judge.base_url} {judge.model}" if (judge := recipe.endpoints.get("judge")) else None,
         "limit": recipe.eval.limit,
         "seed": recipe.seed,
         "agent": to_dict(recipe.agent),
@@ -102,12 +103,17 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
     }
 
 
-async def _run(recipe: Recipe, suite: Suite, tasks: Sequence[Task], todo: Sequence[Task], roles: dict[str, str], store: RunStore) -> None:
+async def _run(
+    recipe: Recipe, suite: Suite, tasks: Sequence[Task], todo: Sequence[Task], roles: dict[str, str], store: RunStore, folder: Path
+) -> None:
     done = [t for _, t in store.items(KIND)]
     solved = sum(t["outcome"]["success"] is True for t in done)
     errors = sum(t["outcome"]["success"] is None for t in done)
     bar = Progress(f"evaluate {recipe.name}", len(tasks), done=len(tasks) - len(todo), unit="tasks")
-    async with open_models(recipe, roles) as models, open_judge(recipe) as judge, suite.open(world_of(recipe, judge)) as make_env:
+    async with AsyncExitStack() as stack:
+        models = await stack.enter_async_context(open_models(recipe, roles))
+        judge = await stack.enter_async_context(open_judge(recipe))
+        make_env = await stack.enter_async_context(suite.open(world_of(recipe, judge, folder)))
 
         async def work(task: Task) -> None:
             nonlocal solved, errors
@@ -150,9 +156,10 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
     return [*lines, f"eval      {folder}: {done} of {len(tasks)} {recipe.eval.split} tasks of {suite.name} {suite.version} done"]
 
 
-def world_of(recipe: Recipe, judge: LLM | None) -> World:
-    """What the recipe says about the world of its episodes."""
-    return World(recipe.agent.observation, recipe.eval.scorer, judge, recipe.eval.allowed_hosts, recipe.eval.screenshots)
+def world_of(recipe: Recipe, judge: LLM | None, folder: Path) -> World:
+    """What the recipe says about the world of its episodes; `folder` is the run's."""
+    screenshots = folder / "screenshots" if recipe.eval.screenshots else None
+    return World(recipe.agent.observation, recipe.eval.scorer, judge, recipe.eval.allowed_hosts, screenshots)
 
 
 def eval_folder(recipe: Recipe, suite: Suite, roles: dict[str, str], runs: Path) -> Path:
