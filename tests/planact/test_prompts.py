@@ -27,8 +27,8 @@ from planact.store import RunStore
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 from planact_data import grounding, trajectories
 from planact_data.rows import make_rows
-from planact_envs.miniweb.tasks import load_tasks
 from planact_envs.miniweb.env import MiniwebEnv
+from planact_envs.miniweb.tasks import load_tasks
 from planact_envs.suites import load_suite
 
 GOLDEN = Path(__file__).parents[1] / "golden"
