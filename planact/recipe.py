@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -20,7 +19,7 @@ from planact.recipe_yaml import Node, RecipeError, dump, merge, read_override, r
 from planact.sft_keys import sft_keys
 from planact.types import content_hash, to_dict
 
-__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "config_difference", "load_recipe", "resolve"]
+__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "load_recipe", "resolve"]
 
 Role = Literal["planner", "executor", "teacher", "judge"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
@@ -212,33 +211,3 @@ def _merged(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = _merged(result[key], value) if both else value
     return result
-
-
-def config_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What changed from `a` to `b`, one line per key: "agent.replan: never -> every_turn"."""
-    old, new = dict(_flat(a)), dict(_flat(b))
-    lines = []
-    for key in [*old, *(k for k in new if k not in old)]:
-        before, after = (side.get(key, _ABSENT) for side in (old, new))
-        if before != after or type(before) is not type(after):
-            lines.append(f"{key}: {_show(before, after)} -> {_show(after, before)}")
-    return lines
-
-
-_ABSENT = object()
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in data.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _show(value: Any, other: Any) -> str:
-    if value is _ABSENT:
-        return "(not set)"
-    if isinstance(value, str) and str(other) != value:
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)  # quoted where "3" would look like 3

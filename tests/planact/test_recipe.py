@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError, config_difference, load_recipe
+from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError, load_recipe
 from planact.recipe_yaml import compose, dump, plain
 from planact.sft_keys import sft_keys
 from planact.types import content_hash
@@ -167,20 +167,6 @@ def test_section_hash_follows_the_named_sections_only(write):
     assert a.section_hash("eval") == content_hash({"eval": dataclasses.asdict(a.eval)})
     with pytest.raises(RecipeError, match="evel"):
         a.section_hash("evel")
-
-
-def test_config_difference():
-    a = {"agent": {"replan": "never", "max_turns": 30}, "tasks": None, "kinds": ("a",), "old": 1, "flag": 1, "text": "3"}
-    b = {"agent": {"replan": "every_turn", "max_turns": 30}, "tasks": 5, "kinds": ["a"], "new": {"x": {}}, "flag": True, "text": 3}
-    assert config_difference(a, b) == [
-        "agent.replan: never -> every_turn",
-        "tasks: null -> 5",
-        "old: 1 -> (not set)",
-        "flag: 1 -> true",
-        'text: "3" -> 3',
-        "new.x: (not set) -> {}",
-    ]
-    assert config_difference(a, a) == []
 
 
 def test_sft_keys_are_the_fields_of_the_installed_trl():
