@@ -1,8 +1,8 @@
 """Every file in recipes/ and accelerate_configs/ is loaded, to its end: a recipe that nobody loads rots."""
 
-from pathlib import re
+import re
+from pathlib import Path
 
-import Path
 import pytest
 import yaml
 
