@@ -95,7 +95,7 @@ class Eval:
 
     suite: str = "miniweb"
     split: Literal["validation", "test"] = "test"
-    scorer: str = "miniweb"
+    scorer: str | None = None  # None: the suite's own, the first that it names
     limit: int | None = rule(None, low=1)  # tasks; None: all
     episodes_in_flight: int = rule(8, low=1)
     serving: Literal["local", "endpoint"] = "local"

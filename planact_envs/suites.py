@@ -74,10 +74,13 @@ def _foreign(name: str, module: str, function: str) -> Suite:
     return make()
 
 
-def check_scorer(suite: Suite, scorer: str) -> None:
-    """Raises RecipeError when the suite has no such scorer."""
+def scorer_of(suite: Suite, scorer: str | None) -> str:
+    """The scorer that a recipe means by `scorer`; None is the benchmark's own. Raises RecipeError when the suite has no such scorer."""
+    if scorer is None:
+        return suite.scorers[0]
     if scorer not in suite.scorers:
-        raise RecipeError(f"{suite.name} has no scorer {scorer!r}; set eval.scorer to {' or '.join(suite.scorers)}")
+        raise RecipeError(f"{suite.name} has no scorer {scorer!r}; set eval.scorer to {' or '.join(suite.scorers)}, or leave it out")
+    return scorer
 
 
 def _miniweb() -> Suite:

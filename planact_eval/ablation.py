@@ -9,7 +9,7 @@ from pathlib import Path
 from planact.grid import Grid
 from planact.recipe import Recipe, RecipeError
 from planact.types import Trajectory
-from planact_envs.suites import load_suite
+from planact_envs.suites import load_suite, scorer_of
 from planact_eval.report import write_report
 from planact_eval.runner import evaluate
 from planact_eval.table import Row, heading, plain_text
@@ -52,7 +52,8 @@ def _benchmark(recipes: Sequence[Recipe]) -> tuple[str, str, str]:
     for recipe in recipes:
         if recipe.agent is None or recipe.eval is None:
             raise RecipeError(f"the recipe '{recipe.name}' cannot be evaluated: it needs the sections `agent` and `eval`")
-    found = sorted({(recipe.eval.suite, recipe.eval.split, recipe.eval.scorer) for recipe in recipes})
+    evals = [recipe.eval for recipe in recipes]
+    found = sorted({(eval_.suite, eval_.split, scorer_of(load_suite(eval_.suite), eval_.scorer)) for eval_ in evals})
     if len(found) > 1:
         names = "; ".join(" ".join(names) for names in found)
         raise RecipeError(f"the rows of one table must have one eval.suite, eval.split and eval.scorer, but there are: {names}")

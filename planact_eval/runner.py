@@ -21,7 +21,7 @@ from planact.prompts import prompts_hash
 from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore, read_run
 from planact.types import Task, Trajectory, content_hash, from_dict, to_dict
-from planact_envs.suites import Suite, World, check_scorer, load_suite
+from planact_envs.suites import Suite, World, load_suite, scorer_of
 from planact_eval.metrics import Summary, summarize, wilson
 
 KIND = "trajectory"
@@ -34,7 +34,7 @@ def evaluate(recipe: Recipe, runs: Path) -> tuple[Path, Summary, list[Trajectory
     Raises NotBuilt when a trained role has no finished model.
     """
     suite = load_suite(recipe.eval.suite)
-    check_scorer(suite, recipe.eval.scorer)
+    scorer_of(suite, recipe.eval.scorer)  # a wrong name is refused before a model is missed
     tasks = planned_tasks(recipe, suite)
     roles = models_of(recipe, runs)
     settings = eval_settings(recipe, suite, roles)
@@ -93,7 +93,7 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "suite": suite.name,
         "suite_version": suite.version,
         "split": recipe.eval.split,
-        "scorer": recipe.eval.scorer,
+        "scorer": scorer_of(suite, recipe.eval.scorer),
         "judge": f"{judge.base_url} {judge.model}" if (judge := recipe.endpoints.get("judge")) else None,
         "limit": recipe.eval.limit,
         "seed": recipe.seed,
@@ -113,7 +113,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(open_models(recipe, roles))
         judge = await stack.enter_async_context(open_judge(recipe))
-        make_env = await stack.enter_async_context(suite.open(world_of(recipe, judge, folder)))
+        make_env = await stack.enter_async_context(suite.open(world_of(recipe, suite, judge, folder)))
 
         async def work(task: Task) -> None:
             nonlocal solved, errors
@@ -156,10 +156,10 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
     return [*lines, f"eval      {folder}: {done} of {len(tasks)} {recipe.eval.split} tasks of {suite.name} {suite.version} done"]
 
 
-def world_of(recipe: Recipe, judge: LLM | None, folder: Path) -> World:
+def world_of(recipe: Recipe, suite: Suite, judge: LLM | None, folder: Path) -> World:
     """What the recipe says about the world of its episodes; `folder` is the run's."""
     screenshots = folder / "screenshots" if recipe.eval.screenshots else None
-    return World(recipe.agent.observation, recipe.eval.scorer, judge, recipe.eval.allowed_hosts, screenshots)
+    return World(recipe.agent.observation, scorer_of(suite, recipe.eval.scorer), judge, recipe.eval.allowed_hosts, screenshots)
 
 
 def eval_folder(recipe: Recipe, suite: Suite, roles: dict[str, str], runs: Path) -> Path:

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
 from planact.recipe import RecipeError
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.teacher import ScriptedTeacher
-from planact_envs.suites import World, check_scorer, load_suite
+from planact_envs.suites import World, load_suite, scorer_of
 
 FOREIGN = """
     from contextlib import asynccontextmanager
@@ -53,12 +54,11 @@ async def test_miniweb():
     assert (teacher.form, teacher.grammar, teacher.error_rate, teacher.seed) == ("short", "browsergym", 0.25, 3)
 
 
-def test_a_scorer_that_a_suite_does_not_have_is_refused():
-    suite = load_suite("miniweb")
-    assert suite.scorers == ("miniweb",)
-    check_scorer(suite, "miniweb")
-    with pytest.raises(RecipeError, match="miniweb has no scorer 'vab'; set eval.scorer to miniweb"):
-        check_scorer(suite, "vab")
+def test_a_suite_scores_with_its_own_scorer_unless_a_recipe_names_another():
+    suite = replace(load_suite("miniweb"), scorers=("own", "other"))
+    assert scorer_of(suite, None) == scorer_of(suite, "own") == "own" and scorer_of(suite, "other") == "other"
+    with pytest.raises(RecipeError, match="miniweb has no scorer 'vab'; set eval.scorer to own or other, or leave it out"):
+        scorer_of(suite, "vab")
 
 
 @pytest.mark.parametrize("name", ["toy", "toyworld:make"])

@@ -72,6 +72,17 @@ def test_every_planned_task_has_one_verdict(noise):
     assert load_recipe(folder / "recipe.yaml") == recipe
 
 
+def test_the_results_name_the_scorer_that_the_recipe_left_to_the_suite(noise):
+    recipe, _, (folder, _, _) = noise
+    assert recipe.eval.scorer is None
+    assert json.loads((folder / "results.json").read_text())["settings"]["scorer"] == "miniweb"
+
+
+def test_a_scorer_that_the_suite_does_not_have_is_refused_before_a_model_is_missed(small, tmp_path):
+    with pytest.raises(RecipeError, match="miniweb has no scorer 'vab'"):
+        evaluate(small("react", "eval.scorer=vab"), tmp_path)  # its executor is not trained
+
+
 def test_the_same_evaluation_again_runs_nothing_and_loads_no_model(noise):
     # From the recipe in the run folder, in a process of its own: torch is not even imported.
     _, runs, (folder, summary, _) = noise
