@@ -87,7 +87,7 @@ class EndpointLLM:
         """
         request = {
             "model": self.name,
-            "messages": [{field: encodable(text) for field, text in m.items()} for m in messages],
+            "messages": encodable(list(messages)),
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from planact.types import Usage
 
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": ...}
+# {"role": "system" | "user" | "assistant", "content": text, or OpenAI's list of parts: {"type": "text", "text": ...} and
+# {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}}
+Message = dict[str, Any]
 
 
 class ModelError(RuntimeError):
@@ -21,6 +24,12 @@ class BudgetExceeded(ModelError):
 
 class EndpointUnusable(ModelError):
     """No call to this endpoint can succeed (key, credit, address or model name): stop the run rather than the one call."""
+
+
+def message_text(message: Message) -> str:
+    """What a message says in words, without its images."""
+    content = message["content"]
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class LLM(Protocol):
 
 
 class ScriptedLLM:
-    """A model that answers from a script. It counts the whitespace-separated words as tokens and costs nothing.
+    """A model that answers from a script. It counts the whitespace-separated words as tokens, no images, and costs nothing.
 
     `replies` is a sequence, used up in order, or a function of the messages. `calls` holds the messages of each call.
     """
@@ -53,9 +62,9 @@ class ScriptedLLM:
 
     async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
         """The next reply, whole whatever `max_tokens` is. Raises ModelError when the sequence has run out."""
-        self.calls.append([dict(m) for m in messages])
+        self.calls.append(copy.deepcopy(list(messages)))
         text = self._reply(messages)
-        words = sum(len(m["content"].split()) for m in messages)
+        words = sum(len(message_text(m).split()) for m in messages)
         return Completion(text, Usage(words, len(text.split()), calls=1))
 
     def _reply(self, messages: Sequence[Message]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from planact.types import Usage
 
 MAX_RETRY_AFTER = 60.0  # seconds
+IMAGE = re.compile(r"data:image/[\w.+-]+;base64,[\w+/=-]*")  # servers echo what they refuse
 TOO_LONG = re.compile(r"context.{0,3}length|context.window|too long|too many tokens|maximum.{0,20}tokens", re.IGNORECASE)
 
 
@@ -98,17 +99,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def quoted(text: str, secret: str) -> str:
-    """A server's text for a message: one line of at most 300 characters, without control characters and the secret."""
+    """A server's text for a message: one line of at most 300 characters, without control characters, images and the secret."""
     with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
         text = str(json.loads(text)["error"]["message"])
     if secret:
         text = text.replace(secret, "***")
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:300]
+    return "".join(c for c in " ".join(IMAGE.sub("(image)", text).split()) if c.isprintable())[:300]
 
 
-def encodable(text: str) -> str:
-    """Lone surrogates, which no UTF-8 text can hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def encodable(data: Any) -> Any:
+    """A text, or lists and mappings of texts: lone surrogates, which no UTF-8 text can hold, become question marks."""
+    if isinstance(data, dict):
+        return {key: encodable(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [encodable(value) for value in data]
+    return data.encode("utf-8", "replace").decode("utf-8") if isinstance(data, str) else data
 
 
 def _tokens(counts: Any) -> tuple[int, int] | None:
