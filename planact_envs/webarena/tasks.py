@@ -1,0 +1,92 @@
+"""The task files of WebArena-Lite and WebArena, read from their PyPI packages, which are never imported, or from a path.
+
+Tasks keep the files' `__SHOPPING__`-like placeholders, so a task is the same row wherever its sites are hosted;
+`planact_envs.webarena.sites` puts the addresses in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Mapping
+
+from planact.recipe import RecipeError
+from planact.types import Task
+
+INSTALLED = {  # suite -> (distribution, file in it), the first that is installed is read; both files of "webarena" are the same bytes
+    "webarena-lite": (("browsergym-webarenalite", "browsergym/webarenalite/test_webarena_lite.raw.json"),),
+    "webarena": (("webarena-verified", "webarena_verified/assets/dataset/test.raw.json"), ("libwebarena", "webarena/test.raw.json")),
+}
+PATHS = {"webarena-lite": "PLANACT_WEBARENA_LITE_TASKS", "webarena": "PLANACT_WEBARENA_TASKS"}  # environment variables
+REQUIRED = {"task_id": int, "sites": list, "intent": str, "start_url": str, "intent_template_id": int, "eval": dict}
+_LOGIN = re.compile(r"([\w.]+)_state\.json$")
+
+
+def task_file(suite: str) -> Path:
+    """The file that holds a suite's tasks. Raises RecipeError with what to type."""
+    variable = PATHS[suite]
+    if path := os.environ.get(variable):
+        if not Path(path).is_file():
+            raise RecipeError(f"{variable} names {path}, which is no file; set it to the task file of {suite}, or unset it")
+        return Path(path)
+    for distribution, name in INSTALLED[suite]:
+        if path := installed_file(distribution, name):
+            return path
+    raise RecipeError(f"the tasks of {suite} are not installed; type `make webarena`, or set {variable} to the path of the task file")
+
+
+def installed_file(distribution: str, name: str) -> Path | None:
+    """A file of an installed distribution, without importing anything of it."""
+    try:
+        files = metadata.files(distribution) or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((Path(file.locate()) for file in files if str(file) == name), None)
+
+
+def load_tasks(suite: str, split: str) -> tuple[Task, ...]:
+    """All tasks of a suite, which are its test split. Raises RecipeError for another split and for a file that cannot be read."""
+    if split != "test":
+        raise RecipeError(f"{suite} has no split {split!r}; all its tasks are in 'test'")
+    path = task_file(suite)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"the task file {path} cannot be read: {error}") from error
+    if not isinstance(rows, list):
+        raise RecipeError(f"the task file {path} holds no list of tasks")
+    tasks = tuple(task_of(suite, row, f"{path}, entry {index}") for index, row in enumerate(rows))
+    if len({task.id for task in tasks}) < len(tasks):
+        raise RecipeError(f"the task file {path} holds a task twice")
+    return tasks
+
+
+def task_of(suite: str, row: Any, where: str) -> Task:
+    """A task of one entry. Its number is WebArena's, in WebArena-Lite too (`old_task_id`), as BrowserGym counts them.
+
+    `eval` is the entry's own, and beside it "login", the sites to be signed in to, and "geolocation".
+    """
+    for key, kind in REQUIRED.items():
+        if not isinstance(row, Mapping) or not isinstance(row.get(key), kind):
+            raise RecipeError(f"{where}: `{key}` is missing or is no {kind.__name__}")
+    login = _LOGIN.search(row.get("storage_state") or "")
+    extra = {"login": login[1].split(".") if login else [], "geolocation": row.get("geolocation")}
+    return Task(
+        id=f"{suite}.{row.get('old_task_id', row['task_id'])}",
+        suite=suite,
+        split="test",
+        sites=tuple(row["sites"]),
+        intent=row["intent"],
+        start_url=row["start_url"],
+        template=str(row["intent_template_id"]),
+        params={name: str(value) for name, value in (row.get("instantiation_dict") or {}).items()},
+        eval=row["eval"] | extra,
+    )
+
+
+def number_of(task: Task) -> int:
+    """WebArena's number of a task."""
+    return int(task.id.rpartition(".")[2])
