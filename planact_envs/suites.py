@@ -96,4 +96,21 @@ def _miniweb() -> Suite:
     return Suite("miniweb", world.MINIWEB_VERSION, tasks.load_tasks, (SCORER,), open_, ScriptedTeacher)
 
 
-_SUITES: dict[str, Callable[[], Suite]] = {"miniweb": _miniweb}
+def _webarena(name: str, *scorers: str) -> Suite:
+    from planact_envs.webarena import tasks
+
+    @asynccontextmanager
+    async def open_(settings: World) -> AsyncIterator[MakeEnv]:
+        from planact_envs.webarena.env import open_sites
+
+        async with open_sites(name, settings) as make_env:
+            yield make_env
+
+    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_)
+
+
+_SUITES: dict[str, Callable[[], Suite]] = {
+    "miniweb": _miniweb,
+    "webarena-lite": partial(_webarena, "webarena-lite", "vab", "browsergym", "webarena-verified"),
+    "webarena": partial(_webarena, "webarena", "webarena", "vab", "webarena-verified"),
+}

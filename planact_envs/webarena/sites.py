@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,3 +133,27 @@ async def probe(sites: Sites, site: str) -> Probe:
     except httpx.HTTPError as failure:
         status, error = 0, f"{type(failure).__name__} {failure}".strip()
     return Probe(site, url, status, 1000 * (time.monotonic() - started), error)
+
+
+async def require_answers(sites: Sites, needed: Iterable[str], suite: str) -> None:
+    """Raises RecipeError, which names the doctor, when a needed site that is hosted does not answer."""
+    asked = [site for site in needed if site in sites.urls]
+    silent = [found for found in await asyncio.gather(*(probe(sites, site) for site in asked)) if not found.answers]
+    if silent:
+        lines = "\n".join(f"  {found.site} at {found.url}: {found.error or f'status {found.status}'}" for found in silent)
+        raise RecipeError(f"sites of {suite} do not answer:\n{lines}\nstart them, and look with: python scripts/doctor.py {suite}")
+
+
+async def hosts_of(sites: Sites) -> tuple[str, ...]:
+    """What a gate must let through for the sites: each host at its port, and the addresses behind a name, which may be private."""
+    hosts: list[str] = []
+    for url in sites.urls.values():
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise RecipeError(f"the host of {url} is not known: {error}") from error
+        addresses = [parts.hostname, *(address[0] for *_, address in found)]
+        hosts += [f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in addresses]
+    return tuple(dict.fromkeys(hosts))

@@ -54,9 +54,8 @@ def test_addresses_have_webarenas_names_or_browsergyms():
 def test_a_missing_address_is_refused_with_what_to_type():
     with pytest.raises(RecipeError) as refused:
         sites_from_environment(["shopping", "shopping_admin", "map"], ENVIRON)
-    assert "export SHOPPING_ADMIN=http://<host>:<port>\n  export MAP=" in str(refused.value) and "export SHOPPING=" not in str(
-        refused.value
-    )
+    said = str(refused.value)
+    assert "export SHOPPING_ADMIN=http://<host>:<port>\n  export MAP=" in said and "export SHOPPING=" not in said
 
 
 @pytest.mark.parametrize("address", ["shop:7770", "ftp://shop", "http://"])
