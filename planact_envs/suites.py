@@ -109,8 +109,23 @@ def _webarena(name: str, *scorers: str) -> Suite:
     return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_)
 
 
+def _webvoyager() -> Suite:
+    from planact_envs.webvoyager.judge import CALLS
+    from planact_envs.webvoyager.tasks import SUITE, load_tasks, version
+
+    @asynccontextmanager
+    async def open_(settings: World) -> AsyncIterator[MakeEnv]:
+        from planact_envs.webvoyager.env import open_sites
+
+        async with open_sites(settings) as make_env:
+            yield make_env
+
+    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_)
+
+
 _SUITES: dict[str, Callable[[], Suite]] = {
     "miniweb": _miniweb,
     "webarena-lite": partial(_webarena, "webarena-lite", "vab", "browsergym", "webarena-verified"),
     "webarena": partial(_webarena, "webarena", "webarena", "vab", "webarena-verified"),
+    "webvoyager": _webvoyager,
 }

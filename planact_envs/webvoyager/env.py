@@ -1,0 +1,100 @@
+"""One WebVoyager episode: a live site in Chromium, a text page for the agent, and a screenshot of every page for the judge."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, AsyncIterator
+from urllib.parse import urlsplit
+
+from planact.env import EnvError
+from planact.recipe import RecipeError
+from planact.types import Action, Observation, Outcome, Task
+from planact_envs.acting import ActionFailed
+from planact_envs.chromium.gate import Gate
+from planact_envs.chromium.launch import open_browser
+from planact_envs.chromium.session import ChromiumSession
+from planact_envs.suites import MakeEnv, World
+from planact_envs.webvoyager.judge import judge_answer
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+COUNTRY_SUFFIXES = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})  # as in bbc.co.uk
+
+
+class WebVoyagerEnv:
+    """Pages load from the task's site, the rest of its domain and the world's hosts."""
+
+    def __init__(self, browser: Browser, world: World):
+        self.browser, self.world = browser, world
+        self.session: ChromiumSession | None = None
+
+    async def reset(self, task: Task) -> Observation:
+        await self.close()
+        self.task = task
+        self.screenshots: list[Path] = []
+        if self.world.screenshots is not None:  # those of an attempt that was cut off are not this episode's
+            shutil.rmtree(self._folder(), ignore_errors=True)
+            self._folder().mkdir(parents=True)
+        gate = Gate((*site_hosts(task.start_url), *self.world.hosts))
+        self.session = await ChromiumSession.open(self.browser, self.world.form, gate)
+        try:
+            await self.session.goto(task.start_url)
+        except ActionFailed as error:
+            raise EnvError(f"task {task.id}: the start page cannot be opened: {error}") from error
+        return await self._observe()
+
+    async def step(self, action: Action) -> Observation:
+        try:
+            await self.session.act(action)
+        except ActionFailed as error:
+            return await self._observe(str(error))
+        return await self._observe()
+
+    async def score(self, answer: str) -> Outcome:
+        """The judge's verdict; a reference answer is named in the reason, for people."""
+        outcome = await judge_answer(self.world.judge, self.world.scorer, self.task.intent, answer, self.screenshots)
+        if reference := self.task.eval.get("reference"):
+            return replace(outcome, reason=f"{outcome.reason}; {reference['type']} reference answer: {reference['answer']}")
+        return outcome
+
+    async def close(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+            self.session = None
+
+    async def _observe(self, error: str = "") -> Observation:
+        path = None
+        if self.world.screenshots is not None:
+            path = self._folder() / f"{len(self.screenshots):02}.png"
+        page = await self.session.observe(error, screenshot=path)
+        if page.screenshot is not None:
+            self.screenshots.append(Path(page.screenshot))
+        return page
+
+    def _folder(self) -> Path:
+        return self.world.screenshots / self.task.id
+
+
+@asynccontextmanager
+async def open_sites(world: World) -> AsyncIterator[MakeEnv]:
+    """One browser for all episodes. Raises RecipeError for a judge without screenshots, EnvError when there is no browser."""
+    if world.judge is not None and world.screenshots is None:
+        raise RecipeError("webvoyager's judge looks at screenshots; set eval.screenshots to true")
+    async with open_browser() as browser:
+        yield partial(WebVoyagerEnv, browser, world)
+
+
+def site_hosts(url: str) -> tuple[str, ...]:
+    """The host of `url`, and its domain with everything below it: www.bbc.co.uk, bbc.co.uk, *.bbc.co.uk."""
+    host = urlsplit(url).netloc.lower()
+    labels = urlsplit(url).hostname.split(".")
+    if len(labels) < 2 or labels[-1].isdigit():  # a name of this machine, or an address
+        return (host,)
+    country = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in COUNTRY_SUFFIXES
+    domain = ".".join(labels[-3 if country else -2 :])
+    return (host, domain, f"*.{domain}")
