@@ -33,7 +33,7 @@ def examine(name: str, runs: Path, judge: str | None, scorer: str | None = None)
     """Everything that can be looked at before a run. `judge` is the judge's endpoint in words, None when the recipe names none."""
     findings, tasks = tasks_of(name)
     if name in WEBARENA:
-        findings += asyncio.run(sites_of(tasks)) + [judge_of(tasks, judge)]
+        findings += [*asyncio.run(sites_of(tasks)), judge_of(tasks, judge)]
         findings += package_of(scorer)
     if name != "miniweb":
         findings.append(chromium())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable
 
+from planact.env import EnvError
 from planact.types import Action, Observation, Op, Outcome, Task
+from planact_envs.acting import ActionFailed
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browser
 from planact_envs.chromium.session import ChromiumSession
+from planact_envs.chromium.tab import Limits
 from planact_envs.scoring import browsergym, vab, verified
 from planact_envs.scoring.ending import Ending
 from planact_envs.webarena.login import Logins
@@ -31,6 +35,9 @@ SCORERS: dict[str, Callable[[Task, Ending], Awaitable[Outcome]]] = {
 }
 
 
+LIMITS = Limits(navigation=60.0, action=20.0)  # seconds; ours: Magento and GitLab take long on the first visit
+
+
 @asynccontextmanager
 async def open_sites(suite: str, world: World) -> AsyncIterator[MakeEnv]:
     """Everything that the episodes of a run share: sites that answer, after a reset if there is one, a browser, and the logins.
@@ -46,46 +53,67 @@ async def open_sites(suite: str, world: World) -> AsyncIterator[MakeEnv]:
     gate = Gate((*await hosts_of(sites), *world.hosts))
     with tempfile.TemporaryDirectory(prefix="planact-login-") as folder:
         async with open_browser() as browser:
-
-            async def open_session(storage_state: Path | None = None) -> ChromiumSession:
-                return await ChromiumSession.open(browser, world.form, gate, storage_state=storage_state, extra_headers=dict(sites.headers))
-
+            open_session = partial(ChromiumSession.open, browser, world.form, gate, extra_headers=sites.headers, limits=LIMITS)
             logins = Logins(sites, open_session, Path(folder))
-            yield lambda: WebArenaEnv(world, sites, logins, open_session)
+            yield partial(WebArenaEnv, world, sites, logins, open_session)
 
 
 class WebArenaEnv:
-    """One episode."""
+    """One episode. Pages load from the sites and the world's hosts."""
 
-    def __init__(self, world: World, sites: Sites, logins: Logins, open_session: Callable[[Path | None], Awaitable[ChromiumSession]]):
-        self._world, self._sites, self._logins, self._open = world, sites, logins, open_session
-        self._session: ChromiumSession | None = None
-        self._recorder: NetworkRecorder | None = None
+    def __init__(self, world: World, sites: Sites, logins: Logins, open_session: Callable[..., Awaitable[ChromiumSession]]):
+        self.world, self.sites, self.logins, self.open_session = world, sites, logins, open_session
+        self.session: ChromiumSession | None = None
+        self.recorder: NetworkRecorder | None = None
 
     async def reset(self, task: Task) -> Observation:
         await self.close()
-        self._task = self._sites.resolve_task(task)
-        self._session = session = await self._open(await self._logins.state(tuple(task.eval["login"])))
-        context = session.page.context
-        self._recorder = NetworkRecorder(context) if self._world.scorer == verified.NAME else None
+        self.task = self.sites.resolve_task(task)
+        self.seen = 0  # pages
+        self.session = await self.open_session(storage_state=await self.logins.state(tuple(task.eval["login"])))
+        context = self.session.context
+        self.recorder = NetworkRecorder(context) if self.world.scorer == verified.NAME else None
         if place := task.eval["geolocation"]:
             await context.grant_permissions(["geolocation"])
             await context.set_geolocation(place)
-        urls = self._task.start_url.split(AND)
-        for index, url in enumerate(urls):
-            if index:
-                await session.act(Action(Op.NEW_TAB))
-            await session.goto(url)
-        if len(urls) > 1:
-            await session.act(Action(Op.TAB_FOCUS, text="0"))
-        return await session.observe()
+        first, *others = self.task.start_url.split(AND)
+        await self._start(first)
+        for url in others:
+            await self.session.act(Action(Op.NEW_TAB))
+            await self._start(url)
+        if others:  # as in WebArena, which begins with the first
+            await self.session.act(Action(Op.TAB_FOCUS, text="0"))
+        return await self._observe()
+
+    async def _start(self, url: str) -> None:
+        error = ""
+        try:
+            await self.session.goto(url)
+        except ActionFailed as failure:  # which may only say that a part of the page is slow
+            error = str(failure)
+        if not self.session.page.url.startswith("http"):
+            raise EnvError(f"task {self.task.id}: the start page {url} cannot be opened: {error}")
+
+    async def step(self, action: Action) -> Observation:
+        try:
+            await self.session.act(action)
+        except ActionFailed as error:
+            return await self._observe(str(error))
+        return await self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        events = await self._recorder.entries() if self._recorder else ()
-        ending = Ending(answer, self._session.page, self._sites, self._world.judge, events)
-        return await SCORERS[self._world.scorer](self._task, ending)
+        events = await self.recorder.entries() if self.recorder else ()
+        return await SCORERS[self.world.scorer](self.task, Ending(answer, self.session.page, self.sites, self.world.judge, events))
 
     async def close(self) -> None:
-        if self._session:
-            await self._session.close()
-            self._session = None
+        if self.session:
+            await self.session.close()
+            self.session = None
+
+    async def _observe(self, error: str = "") -> Observation:
+        picture = None
+        if self.world.screenshots:
+            picture = self.world.screenshots / self.task.id / f"{self.seen:02}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+        self.seen += 1
+        return await self.session.observe(error, screenshot=picture)

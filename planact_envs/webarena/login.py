@@ -69,7 +69,7 @@ class Logins:
         try:
             for name in names:
                 await sign_in(session.page, name, self._sites.url(name), self._sites.accounts[name])
-            state = json.dumps(await session.page.context.storage_state())
+            state = json.dumps(await session.context.storage_state())
         finally:
             await session.close()
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
