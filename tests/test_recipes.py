@@ -92,16 +92,21 @@ def test_every_cell_of_a_table_resolves_to_a_recipe_that_can_be_evaluated(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name)
-def test_what_a_recipe_names_exists(path):
+def test_what_a_recipe_names_exists(path, monkeypatch):
     from planact_data.rows import KINDS
-    from planact_envs.suites import load_suite
+    from planact_envs.suites import load_suite, scorer_of
 
     recipe = load_recipe(path)
+    if recipe.eval and recipe.eval.suite == "webvoyager":  # its questions are the user's to fetch
+        questions = REPO / "tests/planact_envs/webvoyager/questions.jsonl"
+        monkeypatch.setenv("WEBVOYAGER_TASKS", str(questions))
+        monkeypatch.delenv("WEBVOYAGER_SITES", raising=False)
     if recipe.data:
         assert set(recipe.data.planner) | set(recipe.data.executor) <= set(KINDS)
         assert load_suite(recipe.data.suite).tasks("train")
     if recipe.eval:
-        assert load_suite(recipe.eval.suite).tasks(recipe.eval.split)
+        suite = load_suite(recipe.eval.suite)
+        assert suite.tasks(recipe.eval.split) and scorer_of(suite, recipe.eval.scorer)
 
 
 @pytest.mark.parametrize("path", LAUNCHES, ids=name)

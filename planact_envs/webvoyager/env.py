@@ -23,6 +23,7 @@ from planact_envs.webvoyager.judge import judge_answer
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+VIEWPORT = (1024, 768)  # pixels, as in WebVoyager
 COUNTRY_SUFFIXES = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})  # as in bbc.co.uk
 
 
@@ -41,7 +42,7 @@ class WebVoyagerEnv:
             shutil.rmtree(self._folder(), ignore_errors=True)
             self._folder().mkdir(parents=True)
         gate = Gate((*site_hosts(task.start_url), *self.world.hosts))
-        self.session = await ChromiumSession.open(self.browser, self.world.form, gate)
+        self.session = await ChromiumSession.open(self.browser, self.world.form, gate, viewport=VIEWPORT)
         try:
             await self.session.goto(task.start_url)
         except ActionFailed as error:
