@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from html import escape, unescape
 from typing import Callable
 
-from planact_envs.page import INTERACTIVE, Node
+from planact.types import Observation
+from planact_envs.page import INTERACTIVE, Node, Page
 
 FORMS = ("axtree", "html", "short")
 
@@ -34,6 +35,14 @@ def describe_element(element: Element, form: str) -> str:
     the page: a tiny model then writes the id by the same copying that wrote the name."""
     words = f"{element.role} '{element.name}'"
     return f"{words} [{element.id}]" if form == "short" else words
+
+
+def observation_of(
+    page: Page, form: str, url: str, tabs: tuple[str, ...] = (), error: str = "", screenshot: str | None = None
+) -> Observation:
+    """A page as the agent sees it. `tabs` are the urls of all tabs; a single one is not worth a word."""
+    text, outline = (render_page(page.root, page.title, form, ids) for ids in (True, False))
+    return Observation(text, outline, url, page.title, tabs if len(tabs) > 1 else (), error, screenshot)
 
 
 def render_page(root: Node, title: str, form: str, ids: bool = True) -> str:

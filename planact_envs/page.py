@@ -11,7 +11,7 @@ from typing import Mapping
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-INTERACTIVE = frozenset({"link", "button", "textbox", "combobox", "checkbox", "radio"})
+INTERACTIVE = frozenset({"link", "button", "textbox", "combobox", "checkbox", "radio", "clickable"})
 INPUT_ROLES = {
     "submit": "button",
     "button": "button",
@@ -24,6 +24,9 @@ ROLES = {"ul": "list", "ol": "list", "li": "listitem", "table": "table", "tr": "
 ROLES |= {f"h{level}": "heading" for level in range(1, 7)}
 SKIPPED = frozenset({"script", "style", "template", "noscript", "head", "-comment", "meta", "link"})
 CONTROLS = "a[href], button, input, select, textarea"
+MADE = frozenset(
+    {"button", "link", "tab", "menuitem", "option", "switch", "checkbox", "radio"}
+)  # of elements that scripts made into controls
 MAX_DEPTH = 200  # nested elements; what lies deeper is left out, so that no page exhausts Python's stack
 
 
@@ -106,25 +109,25 @@ class _Reader:
             value = self.values.get(key) or _selected(element)
             options = tuple(Node("option", label, tag="option", states=("selected",) if label == value else ()) for label in labels)
         elif role == "textbox":
-            value = self.values.get(key, _default_text(element, tag))
+            value = self.values.get(key, default_text(element, tag))
         elif role in ("checkbox", "radio") and self.values.get(key, "on" if "checked" in attributes else "") == "on":
             states += ("checked",)
-        node = Node(role, self.name(element, tag), key, value, states, tag, options)
+        node = Node(role, self.name(element, tag, role), key, value, states, tag, options)
         self.nodes[key] = node
         return node
 
-    def name(self, element: LexborNode, tag: str) -> str:
+    def name(self, element: LexborNode, tag: str, role: str) -> str:
         """A short form of the accessible-name computation: aria-label, label, own text, value, placeholder, title."""
         attributes = element.attributes
         if label := attributes.get("aria-label"):
             return _clean(label)
         if label := self.labels.get(attributes.get("id") or ""):
             return label
-        if tag in ("a", "button") and (text := _clean(element.text())):
+        if role in ("link", "button", "clickable") and (text := _clean(element.text())):
             return text
         if label := _label_text(_ancestor(element, "label")):
             return label
-        if tag == "input" and _role(element, tag) == "button" and attributes.get("value"):
+        if tag == "input" and role == "button" and attributes.get("value"):
             return _clean(attributes["value"])
         return _clean(attributes.get("placeholder") or attributes.get("title") or "")
 
@@ -140,8 +143,9 @@ def _selected(select: LexborNode) -> str:
     return _clean(chosen[0].text()) if chosen else ""
 
 
-def _default_text(element: LexborNode, tag: str) -> str:
-    return element.text() if tag == "textarea" else element.attributes.get("value") or ""
+def default_text(element: LexborNode, tag: str) -> str:
+    """What a text field holds when the page is served."""
+    return element.attributes.get("value") or "" if tag == "input" else element.text()
 
 
 def _role(element: LexborNode, tag: str) -> str:
@@ -151,6 +155,11 @@ def _role(element: LexborNode, tag: str) -> str:
         return INPUT_ROLES.get((element.attributes.get("type") or "text").lower(), "textbox")
     if tag in ("button", "textarea", "select"):
         return {"button": "button", "textarea": "textbox", "select": "combobox"}[tag]
+    attributes = element.attributes
+    if attributes.get("contenteditable", "false") != "false":
+        return "textbox"
+    if ("onclick" in attributes or attributes.get("role") in MADE) and not element.css_first(CONTROLS):
+        return "clickable"  # one that holds other controls is left to them
     return ROLES.get(tag, "group")
 
 

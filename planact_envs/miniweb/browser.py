@@ -10,12 +10,12 @@ import httpx
 from selectolax.lexbor import LexborNode
 
 from planact.types import Action, Op
-from planact_envs.page import Page, option_labels, read_html
+from planact_envs.acting import ActionFailed, choice, node_of, shown, tab_index, text_field
+from planact_envs.page import Page, read_html
 
 MAX_REDIRECTS = 10
 NO_SUBMIT = frozenset({"submit", "button", "reset", "image", "file"})
 DEFAULT_BUTTON = "button:not([type]), button[type=submit], input[type=submit], input[type=image]"  # what Enter in a field presses
-SHOWN = 200  # characters of an action's text in a message
 
 
 def with_database(app, database: sqlite3.Connection):
@@ -25,10 +25,6 @@ def with_database(app, database: sqlite3.Connection):
         await app({**scope, "state": {"db": database}}, receive, send)
 
     return asgi
-
-
-class ActionFailed(Exception):
-    """The action cannot be carried out on this page; the message is shown to the agent."""
 
 
 @dataclass
@@ -74,7 +70,7 @@ class TextBrowser:
             case Op.SELECT:
                 self._select(action.element, action.text)
             case Op.HOVER:
-                self._element(action.element)
+                node_of(self.tab.page, action.element)
             case Op.PRESS:
                 if action.text.lower() == "enter" and self.tab.focus:
                     await self._submit_from(self.tab.focus)
@@ -88,7 +84,7 @@ class TextBrowser:
                 self.tabs.append(Tab())
                 self.current = len(self.tabs) - 1
             case Op.TAB_FOCUS:
-                self.current = self._tab_index(action.text)
+                self.current = tab_index(len(self.tabs), action.text)
             case Op.CLOSE_TAB:
                 self._close_tab()
             case Op.SCROLL | Op.NOTE:
@@ -125,39 +121,25 @@ class TextBrowser:
             self._check_site(address)
             request = self.client.build_request(method, address, data=data if method == "POST" else None)
         except (httpx.InvalidURL, ValueError) as error:  # ValueError: a character that no URL or form can hold
-            raise ActionFailed(f"{_shown(url)} could not be opened: {error}") from error
+            raise ActionFailed(f"{shown(url)} could not be opened: {error}") from error
         try:
             return await self.client.send(request)
         except httpx.RequestError as error:
-            raise ActionFailed(f"{_shown(url)} could not be opened: {error}") from error
+            raise ActionFailed(f"{shown(url)} could not be opened: {error}") from error
 
     async def _before_request(self, request: httpx.Request) -> None:
         self._check_site(request.url)
 
     def _check_site(self, url: httpx.URL) -> None:
         if url.scheme != "http" or url.netloc.decode() not in self.hosts:
-            raise ActionFailed(f"{_shown(str(url))} is outside this environment; its sites are {', '.join(sorted(self.hosts))}")
-
-    def _element(self, key: str) -> LexborNode:
-        if key not in self.tab.page.elements:
-            last = len(self.tab.page.elements)
-            raise ActionFailed(
-                f"no element {_shown(key)} on this page; it has elements 1 to {last}" if last else "this page has no elements"
-            )
-        node = self.tab.page.nodes[key]
-        if "disabled" in node.states:
-            raise ActionFailed(f"{node.role} {node.name!r} is disabled")
-        return self.tab.page.elements[key]
+            raise ActionFailed(f"{shown(str(url))} is outside this environment; its sites are {', '.join(sorted(self.hosts))}")
 
     def _set(self, key: str, value: str) -> None:
         self.tab.values[key] = value
         self.tab.page = read_html(self.tab.html, self.tab.values)
 
     def _type(self, key: str, text: str) -> None:
-        self._element(key)
-        node = self.tab.page.nodes[key]
-        if node.role != "textbox":
-            raise ActionFailed(f"{node.role} {node.name!r} is not a text field")
+        text_field(self.tab.page, key)
         self._set(key, text)
         self.tab.focus = key
 
@@ -172,20 +154,11 @@ class TextBrowser:
             raise
 
     def _select(self, key: str, label: str) -> None:
-        element = self._element(key)
-        node = self.tab.page.nodes[key]
-        if node.role != "combobox":
-            raise ActionFailed(f"{node.role} {node.name!r} has no options")
-        labels = option_labels(element)
-        wanted = label.strip().lower()
-        matches = [x for x in labels if x.lower() == wanted] or [x for x in labels if wanted and wanted in x.lower()]
-        if not matches:
-            raise ActionFailed(f"{node.name!r} has no option {_shown(label)}; it has {', '.join(labels)}")
-        self._set(key, matches[0])
+        index = choice(self.tab.page, key, label)
+        self._set(key, self.tab.page.nodes[key].children[index].name)
 
     async def _click(self, key: str) -> None:
-        element = self._element(key)
-        node = self.tab.page.nodes[key]
+        node, element = node_of(self.tab.page, key), self.tab.page.elements[key]
         if node.role == "link":
             await self.goto(element.attributes["href"] or "")
         elif node.role == "button":
@@ -207,9 +180,9 @@ class TextBrowser:
 
     async def _submit_from(self, key: str) -> None:
         """Submit the form around element `key`, as its button or as Enter in its field."""
-        element = self._element(key)
+        node, element = node_of(self.tab.page, key), self.tab.page.elements[key]
         form = _form_of(element)
-        is_button = self.tab.page.nodes[key].role == "button"
+        is_button = node.role == "button"
         kind = (element.attributes.get("type") or "").lower() if is_button else ""
         if form is None or kind == "button":
             return  # does nothing without JavaScript
@@ -258,11 +231,6 @@ class TextBrowser:
         await self._load("GET", tab.history[position], record=False)
         tab.position = position
 
-    def _tab_index(self, text: str) -> int:
-        if text not in map(str, range(len(self.tabs))):
-            raise ActionFailed(f"there is no tab {_shown(text)}; tabs are 0 to {len(self.tabs) - 1}")
-        return int(text)
-
     def _close_tab(self) -> None:
         if len(self.tabs) == 1:
             raise ActionFailed("the last tab cannot be closed")
@@ -284,7 +252,3 @@ def _form_of(element: LexborNode) -> LexborNode | None:
 
 def _same(one: LexborNode | None, other: LexborNode | None) -> bool:
     return (one and one.mem_id) == (other and other.mem_id)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")

@@ -6,9 +6,10 @@ import sqlite3
 
 from planact.env import EnvError
 from planact.types import Action, Observation, Outcome, Task
+from planact_envs.acting import ActionFailed
 from planact_envs.miniweb import scorer, sites, world
-from planact_envs.miniweb.browser import ActionFailed, TextBrowser, with_database
-from planact_envs.observation import FORMS, render_page
+from planact_envs.miniweb.browser import TextBrowser, with_database
+from planact_envs.observation import FORMS, observation_of
 
 
 class MiniwebEnv:
@@ -57,13 +58,4 @@ class MiniwebEnv:
 
     def _observe(self, error: str = "") -> Observation:
         tab = self.browser.tab
-        page = tab.page
-        tabs = tuple(t.url for t in self.browser.tabs) if len(self.browser.tabs) > 1 else ()
-        return Observation(
-            text=render_page(page.root, page.title, self.form),
-            outline=render_page(page.root, page.title, self.form, ids=False),
-            url=tab.url,
-            title=page.title,
-            tabs=tabs,
-            error=error,
-        )
+        return observation_of(tab.page, self.form, tab.url, tuple(t.url for t in self.browser.tabs), error)

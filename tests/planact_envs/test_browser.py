@@ -3,7 +3,8 @@
 import pytest
 
 from planact.types import Op
-from planact_envs.miniweb.browser import MAX_REDIRECTS, ActionFailed
+from planact_envs.acting import ActionFailed
+from planact_envs.miniweb.browser import MAX_REDIRECTS
 from planact_envs.miniweb.database import rows
 
 HOME = "http://test.site/"

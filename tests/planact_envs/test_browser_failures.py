@@ -5,7 +5,8 @@ import re
 import pytest
 
 from planact.types import FINAL_OPS, Op
-from planact_envs.miniweb.browser import MAX_REDIRECTS, ActionFailed
+from planact_envs.acting import ActionFailed
+from planact_envs.miniweb.browser import MAX_REDIRECTS
 
 FAILURES = [  # start page, op, element, text, message
     ("/", Op.CLICK, "99", "", "no element '99' on this page; it has elements 1 to 16"),

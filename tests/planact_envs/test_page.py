@@ -47,6 +47,10 @@ ROLES = [
     ("<select aria-label=N></select>", "combobox"),
     ("<input type=checkbox aria-label=N>", "checkbox"),
     ("<input type=Radio aria-label=N>", "radio"),
+    ("<div onclick=x>N</div>", "clickable"),
+    ("<span role=button>N</span>", "clickable"),
+    ("<table><tr><td onclick=x>N</table>", "clickable"),
+    ("<div contenteditable aria-label=N>text</div>", "textbox"),
 ]
 
 
@@ -55,7 +59,17 @@ def test_roles(html, role):
     assert elements(html) == [("1", role, "N")]
 
 
-@pytest.mark.parametrize("html", ["<a>N</a>", "<div onclick=x>N</div>", "<p>N</p>", "<input type=hidden value=N>", "<input type=HIDDEN>"])
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<a>N</a>",
+        "<div contenteditable=false>N</div>",
+        "<i role=img>N</i>",
+        "<p>N</p>",
+        "<input type=hidden value=N>",
+        "<input type=HIDDEN>",
+    ],
+)
 def test_what_cannot_be_acted_on_has_no_id(html):
     assert elements(html) == []
 

@@ -1,0 +1,83 @@
+// Watches, inside a page, what an action sets in motion: requests, short timers and changes of the document.
+// Runs in the page's own world before its scripts, because only there can they be seen.
+(() => {
+  const KEY = Symbol.for("planact.activity");
+  if (window[KEY]) return;
+  const LONGEST = 1500; // ms; a timer set for later is no answer to an action
+  const DEEPEST = 3; // a timer set by a timer set by a timer: polling, not an answer
+  const later = window.setTimeout.bind(window);
+  const cancel = window.clearTimeout.bind(window);
+  const now = performance.now.bind(performance);
+  const timers = new Map(); // number -> when it is due
+  let requests = 0;
+  let depth = 0;
+  let changed = -Infinity; // when the document last changed
+  let watcher = null;
+
+  window.setTimeout = function setTimeout(handler, delay = 0, ...rest) {
+    if (typeof handler !== "function" || !(delay <= LONGEST) || depth >= DEEPEST) return later(handler, delay, ...rest);
+    const own = depth + 1;
+    const number = later(function (...values) {
+      timers.delete(number);
+      depth = own;
+      later(() => (depth = 0), 0); // after the promises that the handler settles
+      return handler.apply(this, values);
+    }, delay, ...rest);
+    timers.set(number, now() + delay);
+    return number;
+  };
+  window.clearTimeout = function clearTimeout(number) {
+    timers.delete(number);
+    return cancel(number);
+  };
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function (...values) {
+    requests += 1;
+    this.addEventListener("loadend", () => (requests -= 1), { once: true });
+    return send.apply(this, values);
+  };
+  const fetch = window.fetch;
+  window.fetch = function (...values) {
+    requests += 1;
+    const answer = fetch.apply(this, values);
+    const done = () => later(() => (requests -= 1), 0);
+    answer.then(done, done);
+    return answer;
+  };
+
+  const listening = new Set();
+  const add = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (type, ...rest) {
+    if (/^(click|mousedown|mouseup|pointerdown|pointerup)$/.test(type) && this instanceof Element && rest[0]) listening.add(new WeakRef(this));
+    return add.call(this, type, ...rest);
+  };
+  add.call(document, "planact-who-listens", () => {
+    for (const reference of listening) {
+      const element = reference.deref();
+      if (element) element.dispatchEvent(new CustomEvent("planact-listening", { bubbles: true, composed: true }));
+      else listening.delete(reference);
+    }
+  });
+
+  const loading = () => [...document.images].some((image) => !image.complete && image.loading !== "lazy");
+
+  // Resolves with "" when nothing is under way and the document has not changed for `quiet` ms, or with what is still
+  // under way after `limit` ms. A document that keeps changing by itself is waited for during `patience` ms only.
+  window[KEY] = (quiet, patience, limit) =>
+    new Promise((resolve) => {
+      const start = now();
+      if (!watcher) {
+        watcher = new MutationObserver(() => (changed = now()));
+        watcher.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+      }
+      const look = () => {
+        const at = now();
+        if (at - start > limit) return resolve(requests ? "a request" : "a timer");
+        if (document.readyState === "loading" || requests || loading()) return later(look, 5);
+        if (timers.size) return later(look, Math.max(1, Math.min(50, Math.min(...timers.values()) - at)));
+        if (at - changed < quiet && at - start < patience) return later(look, quiet - (at - changed));
+        return resolve("");
+      };
+      later(look, quiet);
+    });
+})();

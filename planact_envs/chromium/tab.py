@@ -1,0 +1,173 @@
+"""One tab: what Chromium says about its page over CDP, and the calls into the page, each with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planact_envs.page import Page, read_html
+
+if TYPE_CHECKING:
+    from playwright.async_api import CDPSession
+    from playwright.async_api import Page as Window
+
+WORLD = "planact"  # the isolated world that reader.js runs in
+NAVIGATED = ("context", "navigated", "collected", "uniqueContextId")  # in the message of a call whose document went away
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines in seconds."""
+
+    navigation: float = 30.0  # until a page answers
+    action: float = 5.0  # until an action, or a page that has answered, is done
+    quiet: float = 0.02  # without a change of the document: one frame of 60 a second, and a bit
+    patience: float = 1.0  # for a document that keeps changing by itself
+
+
+class Hung(Exception):
+    """The page did not answer in time."""
+
+
+class Crashed(Exception):
+    """The page's process is gone."""
+
+
+class Navigated(Exception):
+    """The document that was asked is gone: the page went elsewhere."""
+
+
+@cache
+def script(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+class Tab:
+    """`notes` collects what the agent should be told about the last action: dialogs, downloads, pages that did not open."""
+
+    def __init__(self, window: Window, cdp: CDPSession, limits: Limits):
+        self.window, self.cdp, self.limits = window, cdp, limits
+        self.page: Page = read_html("")
+        self.world: int | None = None  # the isolated world of the current document
+        self.notes: list[str] = []
+        self.crashed = asyncio.Event()
+        self.answered, self.idle = asyncio.Event(), asyncio.Event()  # the page has answered; it has loaded
+        self.answered.set()
+        self.idle.set()
+        self.opening = ""  # the url that is being opened
+        self.unopened = ""  # the url that could not be opened since `begin`
+        self.lost = False  # Chromium shows a page of its own in place of it
+
+    def begin(self) -> None:
+        """Forget what earlier actions left to say."""
+        self.notes, self.unopened, self.lost = [], "", False
+
+    @classmethod
+    async def open(cls, window: Window, limits: Limits) -> Tab:
+        tab = cls(window, await window.context.new_cdp_session(window), limits)
+        tab.frame = (await tab.cdp.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        for event, heard in {
+            "Page.frameRequestedNavigation": tab._requests,
+            "Page.frameStartedNavigating": tab._requests,
+            "Page.frameStartedLoading": tab._starts,
+            "Page.frameNavigated": tab._arrives,
+            "Page.navigatedWithinDocument": tab._stays,
+            "Page.frameStoppedLoading": tab._stops,
+        }.items():
+            tab.cdp.on(event, heard)
+        window.on("crash", lambda _: tab.crashed.set())
+        window.on("close", lambda _: tab.crashed.set())
+        window.on("dialog", tab._dialog)
+        window.on("download", lambda download: tab.notes.append(f"the download of {download.suggested_filename!r} was refused"))
+        await tab.cdp.send("Page.enable")
+        return tab
+
+    def _requests(self, event: dict[str, Any]) -> None:
+        if event["frameId"] == self.frame and event.get("disposition", "currentTab") == "currentTab":
+            self.opening = event["url"]
+            self._starts(event)
+
+    def _starts(self, event: dict[str, Any]) -> None:
+        if event["frameId"] == self.frame:
+            self.answered.clear()
+            self.idle.clear()
+
+    def _arrives(self, event: dict[str, Any]) -> None:
+        if event["frame"]["id"] == self.frame:
+            self.world = None
+            self.opening = ""
+            if "unreachableUrl" in event["frame"]:
+                self.unopened, self.lost = event["frame"]["unreachableUrl"], True
+            self.answered.set()
+
+    def _stays(self, event: dict[str, Any]) -> None:
+        if event["frameId"] == self.frame:
+            self.opening = ""
+            self._stops(event)
+
+    def _stops(self, event: dict[str, Any]) -> None:
+        if event["frameId"] == self.frame:
+            if self.opening:  # over, and no page came of it
+                self.unopened, self.opening = self.opening, ""
+            self.answered.set()
+            self.idle.set()
+
+    async def _dialog(self, dialog: Any) -> None:
+        self.notes.append(f"the page opened a dialog ({dialog.type}): {dialog.message!r}; it was dismissed")
+        await dialog.dismiss()
+
+    @property
+    def url(self) -> str:
+        return self.window.url
+
+    async def send(self, method: str, parameters: dict[str, Any] | None = None, seconds: float | None = None) -> Any:
+        """A CDP call. Raises Hung after `seconds` (the action's limit), Crashed when the page's process is gone, Navigated when its
+        document is."""
+        from playwright.async_api import Error
+
+        call = asyncio.ensure_future(self.cdp.send(method, parameters))
+        crash = asyncio.ensure_future(self.crashed.wait())
+        try:
+            await asyncio.wait({call, crash}, timeout=seconds or self.limits.action, return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                return call.result()
+        except Error as error:
+            if not self.crashed.is_set() and any(word in error.message for word in NAVIGATED):
+                raise Navigated from error
+            raise Crashed(error.message) from error
+        finally:
+            crash.cancel()
+            call.cancel()
+        raise Crashed("the page crashed") if self.crashed.is_set() else Hung
+
+    async def evaluate(self, expression: str, world: int | None = None, seconds: float | None = None) -> Any:
+        """The value of a constant expression of ours; arguments in it are JSON."""
+        parameters = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        if world is not None:
+            parameters["contextId"] = world
+        answer = await self.send("Runtime.evaluate", parameters, seconds)
+        return answer["result"].get("value")
+
+    async def call(self, function: str, *arguments: Any) -> Any:
+        """A function of reader.js, in the world in which the page was last read. Raises Navigated when that is gone."""
+        if self.world is None:
+            raise Navigated
+        return await self.evaluate(f"planact.{function}({', '.join(map(json.dumps, arguments))})", self.world)
+
+    async def read(self) -> Page:
+        """Read the page as it is now."""
+        while True:
+            try:
+                if self.world is None:
+                    made = await self.send("Page.createIsolatedWorld", {"frameId": self.frame, "worldName": WORLD})
+                    await self.evaluate(script("reader.js") + ";0", made["executionContextId"])
+                    self.world = made["executionContextId"]
+                self.page = read_html(await self.call("snapshot"))
+                return self.page
+            except Navigated:
+                self.world = None
+                await asyncio.wait({asyncio.ensure_future(self.answered.wait())}, timeout=self.limits.action)
