@@ -55,12 +55,12 @@ class Models:
             return f'do(action="Click", element="{link[1]}")'
         if "new books has" in prompt:
             return f'exit(message="The Night Ferry: {re.search("Night Ferry, ([0-9]+) pages", page)[1]} pages")'
-        return 'exit(message="10:30")' if "Saturday" in prompt else 'exit(message="19:00 or so")'
+        return 'exit(message="10:30")' if "open on Saturday?" in prompt else 'exit(message="19:00 or so")'
 
     def judge(self, prompt: str, asked: str) -> str:
         if "or so" in asked:
             return "I cannot tell."
-        return "It is on the page.\nSUCCESS" if "10:30" in asked else "Titles are missing.\nNOT SUCCESS"
+        return "It is on the page.\nSUCCESS" if "10:30" in asked else "The second is missing are missing.\nNOT SUCCESS"
 
 
 def served(handler):
@@ -142,15 +142,16 @@ def test_episodes_are_run_photographed_judged_and_not_repeated(recipe, models, t
 
 
 def test_a_run_that_lost_its_judge_goes_on_where_it_stopped(recipe, models, tmp_path):
+    recipe = replace(recipe, eval=replace(recipe.eval, limit=2))
     models.refuse = 1
     with pytest.raises(EndpointUnusable, match="bad key"):
         evaluate(recipe, tmp_path)
     models.refuse = None
     _, summary, episodes = evaluate(recipe, tmp_path)
-    assert summary.planned == summary.success + summary.failure + summary.unscored == 4
+    assert [e.outcome.success for e in episodes] == [True, False] and summary.planned == 2
     asked = [message_text(messages[1]) for messages in models.asked["judge"]]
-    assert sum("Saturday" in text for text in asked) == 1  # judged before the key was refused, and not again
-    assert episodes[0].outcome.success is True
+    assert ["Saturday" in text for text in asked] == [True, False]  # what was judged before the key was refused is not judged again
+    assert len(models.asked["agent"]) == 2 + 2 + 2  # the second episode was run twice
 
 
 def test_a_judge_without_screenshots_is_refused_before_anything_runs(recipe, models, tmp_path):

@@ -1,0 +1,118 @@
+"""One WebVoyager episode: the hosts that it may reach, its pictures, and start pages that do not open."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from planact.env import EnvError
+from planact.llm import ScriptedLLM
+from planact.recipe import RecipeError
+from planact.types import Action, Op
+from planact_envs.suites import World, load_suite
+from planact_envs.webvoyager.env import open_sites, site_hosts
+from planact_envs.webvoyager.tasks import load_tasks
+
+PAGE = b"<title>Harbour</title><h1>Harbour</h1><a href='/tides'>Tides</a><img src='http://%s/map.png'>"
+
+
+@pytest.mark.parametrize(
+    "url, hosts",
+    [
+        ("https://www.allrecipes.com/", ("www.allrecipes.com", "allrecipes.com", "*.allrecipes.com")),
+        ("https://dictionary.cambridge.org/", ("dictionary.cambridge.org", "cambridge.org", "*.cambridge.org")),
+        ("https://huggingface.co/", ("huggingface.co", "huggingface.co", "*.huggingface.co")),
+        ("https://www.bbc.co.uk/news", ("www.bbc.co.uk", "bbc.co.uk", "*.bbc.co.uk")),
+        ("https://www.google.com/maps/", ("www.google.com", "google.com", "*.google.com")),
+        ("http://shop.example.org:8080/x", ("shop.example.org:8080", "example.org", "*.example.org")),
+        ("http://127.0.0.1:7770/", ("127.0.0.1:7770",)),
+        ("http://localhost:7770/", ("localhost:7770",)),
+    ],
+)
+def test_a_site_is_its_host_and_its_domain(url, hosts):
+    assert site_hosts(url) == hosts
+
+
+async def test_a_judge_needs_screenshots():
+    with pytest.raises(RecipeError, match="set eval.screenshots to true"):
+        async with open_sites(World(judge=ScriptedLLM([]))):
+            raise AssertionError("opened")
+
+
+@pytest.fixture
+def task(tmp_path):
+    (tmp_path / "q.jsonl").write_text(
+        '{"web_name": "Harbour", "id": "Harbour--0", "ques": "When is high tide?", "web": "http://localhost/"}'
+    )
+    return load_tasks("test", {"WEBVOYAGER_TASKS": str(tmp_path / "q.jsonl")})[0]
+
+
+@pytest.fixture
+def suite_environment(tmp_path, task, monkeypatch):
+    monkeypatch.setenv("WEBVOYAGER_TASKS", str(tmp_path / "q.jsonl"))
+    for name in ("WEBVOYAGER_SITES", "WEBVOYAGER_DATE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_suite_by_name(suite_environment, task):
+    suite = load_suite("webvoyager")
+    assert (suite.name, suite.scorers, suite.tasks("test")) == ("webvoyager", ("webvoyager", "webvoyager-majority"), (task,))
+
+
+class Site:
+    """Serves PAGE, whose picture is on the other site; `asked` are the paths that were asked for."""
+
+    def __init__(self, other=""):
+        self.other, self.asked = other, []
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.host = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self.server.close()
+
+    async def serve(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.split()[1].decode())
+        body = PAGE % self.other.encode() if b"map.png" not in head else b""
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(tmp_path, task, allowed):
+    async with Site() as other, Site(other.host) as site, open_sites(World(hosts=(other.host,) * allowed)) as make_env:
+        env = make_env()
+        page = await env.reset(replace(task, start_url=f"http://{site.host}/"))
+        assert "link 'Tides'" in page.text and page.screenshot is None
+        left = await env.step(Action(Op.GOTO, text=f"http://{other.host}/"))
+        assert bool(left.error) is not allowed
+        await env.close()
+    assert bool(other.asked) is allowed
+
+
+@pytest.mark.browser
+async def test_an_attempt_starts_with_no_pictures_of_the_last_one(tmp_path, task):
+    folder = tmp_path / "screenshots"
+    async with Site("localhost:9") as site, open_sites(World(screenshots=folder)) as make_env:
+        env = make_env()
+        for _ in range(2):
+            first = await env.reset(replace(task, start_url=f"http://{site.host}/"))
+            assert [p.name for p in (folder / task.id).iterdir()] == ["00.png"]
+            second = await env.step(Action(Op.CLICK, element="99"))  # no such element: the page is seen once more
+            assert second.error and [first.screenshot, second.screenshot] == [str(folder / task.id / name) for name in ("00.png", "01.png")]
+        assert (await env.score("at noon")).success is None  # no judge
+        await env.close()
+
+
+@pytest.mark.browser
+async def test_a_start_page_that_does_not_open_is_the_worlds_fault(task):
+    async with open_sites(World()) as make_env:
+        env = make_env()
+        with pytest.raises(EnvError, match="task Harbour--0: the start page cannot be opened"):
+            await env.reset(replace(task, start_url="http://127.0.0.1:9/"))
+        await env.close()
