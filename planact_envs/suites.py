@@ -10,7 +10,7 @@ import importlib
 import re
 import typing
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -96,6 +96,21 @@ def _miniweb() -> Suite:
     return Suite("miniweb", world.MINIWEB_VERSION, tasks.load_tasks, (SCORER,), open_, ScriptedTeacher)
 
 
+def _miniweb_chromium() -> Suite:
+    @asynccontextmanager
+    async def open_(settings: World) -> AsyncIterator[MakeEnv]:
+        from planact_envs.chromium.launch import open_browsers
+
+        async with open_browsers() as running:  # first, because it says what to install
+            from planact_envs.miniweb.chromium_env import ChromiumMiniwebEnv
+            from planact_envs.miniweb.server import serve
+
+            async with serve() as episodes:
+                yield partial(ChromiumMiniwebEnv, running, episodes, settings.form, settings.screenshots)
+
+    return replace(_miniweb(), name="miniweb-chromium", open=open_)
+
+
 def _webarena(name: str, *scorers: str) -> Suite:
     from planact_envs.webarena import tasks
 
@@ -123,8 +138,25 @@ def _webvoyager() -> Suite:
     return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_)
 
 
+def _miniwob() -> Suite:
+    from planact_envs.miniwob import tasks
+    from planact_envs.miniwob.browser import open_threads
+    from planact_envs.miniwob.env import SCORER, MiniwobEnv
+    from planact_envs.miniwob.gym import check_installed
+
+    @asynccontextmanager
+    async def open_(settings: World) -> AsyncIterator[MakeEnv]:
+        check_installed()
+        async with open_threads() as threads:
+            yield lambda: MiniwobEnv(next(threads), settings.form, settings.screenshots)
+
+    return Suite("miniwob", tasks.VERSION, tasks.load_tasks, (SCORER,), open_)
+
+
 _SUITES: dict[str, Callable[[], Suite]] = {
     "miniweb": _miniweb,
+    "miniweb-chromium": _miniweb_chromium,
+    "miniwob": _miniwob,
     "webarena-lite": partial(_webarena, "webarena-lite", "vab", "browsergym", "webarena-verified"),
     "webarena": partial(_webarena, "webarena", "webarena", "vab", "webarena-verified"),
     "webvoyager": _webvoyager,

@@ -114,7 +114,7 @@ def test_a_rooms_imports_are_declared(room):
     """What the modules of a room import is in install_requires, in the room's extra, or in the extra of the worlds."""
     declared = requirements()
     allowed = declared[None] | declared.get(ROOMS[room], set()) | (declared["envs"] if room != "planact" else set())
-    allowed |= declared["browser"] if room == "planact_envs" else set()
+    allowed |= declared["browser"] | declared["browsergym"] | declared["webarena"] if room == "planact_envs" else set()
     providers = importlib.metadata.packages_distributions()
     undeclared = set()
     for file in (ROOT / room).rglob("*.py"):

@@ -1,0 +1,1 @@
+"""MiniWoB++: 125 small web tasks in Chromium, through BrowserGym's task classes, observations and actions."""
