@@ -15,7 +15,7 @@ from planact_envs import suites
 from planact_envs.suites import World, load_suite
 
 PAGE = (Path(__file__).parents[1] / "docs/ENVIRONMENTS.md").read_text()
-BLOCKS = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S))
+BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)```", PAGE, re.S | re.M))
 
 
 @pytest.fixture
