@@ -9,7 +9,7 @@ PINS := setup.cfg constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint format bench clean
+.PHONY: help quickstart test test-slow lint format webarena bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,11 @@ lint: $(VENV)/.installed-dev ## Check style and formatting
 format: $(VENV)/.installed-dev ## Correct what can be corrected of style and formatting
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+# The second package pins another stack; of it only the task file is read.
+webarena: $(VENV)/.installed ## Install the task files of WebArena and WebArena-Lite, and webarena-verified (docs/WEBARENA.md)
+	$(BIN)/python -m pip install -qq -e '.[$(EXTRAS),browser,webarena]' -c constraints.txt
+	$(BIN)/python -m pip install -qq --no-deps browsergym-webarenalite==0.14.3
 
 bench: $(VENV)/.installed ## Run every benchmark
 	@for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
