@@ -19,8 +19,11 @@ class NetworkRecorder:
         self._begun: list[Request] = []
         self._entries: dict[Request, dict[str, Any]] = {}
         self._pending: set[asyncio.Task[None]] = set()
-        context.on("request", self._begun.append)
+        context.on("request", self._begins)
         context.on("requestfinished", self._finished)
+
+    def _begins(self, request: Request) -> None:
+        self._begun.append(request)
 
     def _finished(self, request: Request) -> None:
         task = asyncio.ensure_future(self._note(request))

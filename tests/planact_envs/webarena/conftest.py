@@ -109,7 +109,7 @@ class Sites:
             )
             return self.page(f"<table>{rows}</table>")
 
-        return [Route("/", team), Route("/team", team), self.login("gitlab")]
+        return [Route("/", team), Route("/team", team), Route("/dashboard/todos", team), self.login("gitlab")]
 
 
 class Served:
