@@ -94,7 +94,7 @@ class Eval:
     """What is measured, and on what."""
 
     suite: str = "miniweb"
-    split: Literal["validation", "test"] = "test"
+    split: Literal["train", "validation", "test"] = "test"
     scorer: str | None = None  # None: the suite's own, the first that it names
     limit: int | None = rule(None, low=1)  # tasks; None: all
     episodes_in_flight: int = rule(8, low=1)

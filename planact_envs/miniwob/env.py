@@ -52,8 +52,8 @@ class MiniwobEnv:
     async def score(self, answer: str) -> Outcome:
         """Success is a positive raw reward of the page, which it gives only when the task has ended. The answer plays no part."""
         if not self.ended:
-            return Outcome(False, SCORER, "the page was not brought to an end")
-        return Outcome(self.reward > 0, SCORER, self.reason)
+            await self.thread.run(self._judge)  # it may have ended since
+        return Outcome(self.ended and self.reward > 0, SCORER, self.reason if self.ended else "the page was not brought to an end")
 
     async def close(self) -> None:
         if self.context:
@@ -79,9 +79,12 @@ class MiniwobEnv:
         except ActionFailed as error:
             return self._observe(str(error))
         self._settle()
+        self._judge()
+        return self._observe()
+
+    def _judge(self) -> None:
         self.reward, self.ended, _, info = self.gym.validate(self.tab, [])
         self.reason = info.get("error") or f"raw reward {info['RAW_REWARD_GLOBAL']:g}"
-        return self._observe()
 
     def _act(self, action: Action) -> None:
         """Raises ActionFailed, also for what Playwright could not do."""

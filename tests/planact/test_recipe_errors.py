@@ -64,7 +64,7 @@ CORPUS = [
     ("eval: {serving: endpoint}\n", 4, "eval.serving: 'endpoint' needs a server; add endpoints.executor"),
     (f"endpoints: {{executor: {{{SERVER}}}}}\nagent: {{}}\neval: {{serving: endpoint}}\n", 6, "eval.serving|add endpoints.planner"),
     ("agent:\n  planner: none\n  replan: every_turn\n", 6, "agent.replan: 'every_turn' needs a planner"),
-    ("eval: {split: train}\n", 4, "eval.split: expected one of 'validation', 'test', found the text 'train'"),
+    ("eval: {split: dev}\n", 4, "eval.split: expected one of 'train', 'validation', 'test', found the text 'dev'"),
     ("endpoints: null\n", 4, "endpoints: expected a mapping"),
     ("endpoints: {judge: {}}\n", 4, "unknown key 'judge' in section 'endpoints'"),
     ("endpoints: {executer: {}}\n", 4, "did you mean 'executor'?"),
