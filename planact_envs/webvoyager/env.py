@@ -23,6 +23,7 @@ from planact_envs.webvoyager.judge import judge_answer
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+EMPTY = "about:blank"  # what a fresh tab shows
 VIEWPORT = (1024, 768)  # pixels, as in WebVoyager
 COUNTRY_SUFFIXES = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})  # as in bbc.co.uk
 
@@ -46,15 +47,22 @@ class WebVoyagerEnv:
         try:
             await self.session.goto(task.start_url)
         except ActionFailed as error:
-            raise EnvError(f"task {task.id}: the start page cannot be opened: {error}") from error
-        return await self._observe()
+            if self.session.page.url == EMPTY:
+                raise EnvError(f"task {task.id}: the start page cannot be opened: {error}") from error
+        self.page = await self._observe()
+        return self.page
 
     async def step(self, action: Action) -> Observation:
+        """Live pages are seldom done loading; what the session says about that is an error only where the action changed nothing."""
+        before, error = self.page, ""
         try:
             await self.session.act(action)
-        except ActionFailed as error:
-            return await self._observe(str(error))
-        return await self._observe()
+        except ActionFailed as failure:
+            error = str(failure)
+        self.page = await self._observe(error)
+        if (self.page.url, self.page.text) != (before.url, before.text):
+            self.page = replace(self.page, error="")
+        return self.page
 
     async def score(self, answer: str) -> Outcome:
         """The judge's verdict; a reference answer is named in the reason, for people."""

@@ -13,7 +13,7 @@ from planact_envs.suites import World, load_suite
 from planact_envs.webvoyager.env import open_sites, site_hosts
 from planact_envs.webvoyager.tasks import load_tasks
 
-PAGE = b"<title>Harbour</title><h1>Harbour</h1><a href='/tides'>Tides</a><img src='http://%s/map.png'>"
+PAGE = b"<title>Harbour</title><h1>%s</h1><a href='/tides'>Tides</a><a href='http://elsewhere.example/'>Elsewhere</a>%s"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_the_suite_by_name(suite_environment, task):
 
 
 class Site:
-    """Serves PAGE, whose picture is on the other site; `asked` are the paths that were asked for."""
+    """Serves PAGE at every path, with a picture at the address `picture`; /never does not answer. `asked` are the paths so far."""
 
-    def __init__(self, other=""):
-        self.other, self.asked = other, []
+    def __init__(self, picture=""):
+        self.picture, self.asked, self.waiting = f"<img src='{picture}'>" * bool(picture), [], asyncio.Event()
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -71,12 +71,15 @@ class Site:
         return self
 
     async def __aexit__(self, *exc_info):
+        self.waiting.set()
         self.server.close()
 
     async def serve(self, reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.split()[1].decode())
-        body = PAGE % self.other.encode() if b"map.png" not in head else b""
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        self.asked.append(path.decode())
+        if path == b"/never":
+            await self.waiting.wait()
+        body = PAGE % (path, self.picture.encode())
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
         await writer.drain()
         writer.close()
@@ -85,7 +88,7 @@ class Site:
 @pytest.mark.browser
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(tmp_path, task, allowed):
-    async with Site() as other, Site(other.host) as site, open_sites(World(hosts=(other.host,) * allowed)) as make_env:
+    async with Site() as other, Site(f"http://{other.host}/map.png") as site, open_sites(World(hosts=(other.host,) * allowed)) as make_env:
         env = make_env()
         page = await env.reset(replace(task, start_url=f"http://{site.host}/"))
         assert "link 'Tides'" in page.text and page.screenshot is None
@@ -98,7 +101,7 @@ async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(tmp_pa
 @pytest.mark.browser
 async def test_an_attempt_starts_with_no_pictures_of_the_last_one(tmp_path, task):
     folder = tmp_path / "screenshots"
-    async with Site("localhost:9") as site, open_sites(World(screenshots=folder)) as make_env:
+    async with Site() as site, open_sites(World(screenshots=folder)) as make_env:
         env = make_env()
         for _ in range(2):
             first = await env.reset(replace(task, start_url=f"http://{site.host}/"))
@@ -115,4 +118,18 @@ async def test_a_start_page_that_does_not_open_is_the_worlds_fault(task):
         env = make_env()
         with pytest.raises(EnvError, match="task Harbour--0: the start page cannot be opened"):
             await env.reset(replace(task, start_url="http://127.0.0.1:9/"))
+        await env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+async def test_a_page_that_never_finishes_loading_is_used_all_the_same(task):
+    async with Site("/never") as site, open_sites(World()) as make_env:
+        env = make_env()
+        page = await env.reset(replace(task, start_url=f"http://{site.host}/"))
+        assert "/never" in site.asked and "link 'Tides'" in page.text and not page.error
+        tides = await env.step(Action(Op.CLICK, element="1"))
+        assert "/tides" in tides.text and not tides.error
+        same = await env.step(Action(Op.CLICK, element="2"))
+        assert "elsewhere.example" in same.error and same.text == tides.text
         await env.close()
