@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Sequence
 
 from planact.env import EnvError
 from planact.recipe import RecipeError
@@ -14,6 +14,7 @@ from planact.types import Task
 from planact_envs.suites import load_suite
 
 DISK = 2.0  # GiB that a run with traces and screenshots may fill (ours)
+WEBARENA = ("webarena-lite", "webarena")
 MARKS = {True: "ok", False: "MISSING", None: "note"}
 
 
@@ -33,14 +34,12 @@ def examine(name: str, runs: Path, judge: str | None, scorer: str | None = None)
     """Everything that can be looked at before a run. `judge` is the judge's endpoint in words, None when the recipe names none."""
     findings, tasks = tasks_of(name)
     if name in WEBARENA:
-        findings += [*asyncio.run(sites_of(tasks)), judge_of(tasks, judge)]
-        findings += package_of(scorer)
+        findings += [*asyncio.run(sites_of(tasks)), *package_of(scorer)]
+    if judge or any(map(asks_a_judge, tasks)):
+        findings.append(judge_of(tasks, judge))
     if name != "miniweb":
         findings.append(chromium())
     return [*findings, disk(runs)]
-
-
-WEBARENA = ("webarena-lite", "webarena")
 
 
 def tasks_of(name: str) -> tuple[list[Finding], Sequence[Task]]:
@@ -70,15 +69,18 @@ async def sites_of(tasks: Sequence[Task]) -> list[Finding]:
 
 
 def judge_of(tasks: Sequence[Task], judge: str | None) -> Finding:
-    count = sum(asks_a_judge(task.eval) for task in tasks)
+    count = sum(map(asks_a_judge, tasks))
     if judge:
-        return Finding("judge", True, f"{judge} (asked by {count} tasks)")
+        return Finding("judge", True, f"{judge}  (asked by {count} of {len(tasks)} tasks)")
     return Finding("judge", None, f"none: {count} of {len(tasks)} tasks may end unscored; add endpoints.judge to the recipe")
 
 
-def asks_a_judge(evaluation: Mapping) -> bool:
-    required = [check["required_contents"] for check in evaluation["program_html"]]
-    return any("fuzzy_match" in place for place in [evaluation["reference_answers"] or {}, *required])
+def asks_a_judge(task: Task) -> bool:
+    """Every question of WebVoyager does, and WebArena's tasks that have a fuzzy match."""
+    if task.suite == "webvoyager":
+        return True
+    required = [check["required_contents"] for check in task.eval.get("program_html", ())]
+    return any("fuzzy_match" in place for place in [task.eval.get("reference_answers") or {}, *required])
 
 
 def package_of(scorer: str | None) -> list[Finding]:

@@ -5,10 +5,11 @@ A `program_html` check opens its page in a tab of its own, after the episode; no
 
 from __future__ import annotations
 
+import asyncio
 import html
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Mapping
 
 from playwright.async_api import Error as PlaywrightError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 OR = " |OR| "
+PATIENCE = 120.0  # seconds for one check of a page (ours)
 SETTLE = 3000.0  # milliseconds at most for a page to draw itself after it has loaded; the originals always sleep as long
 Findings = tuple[list[str], list[Question]]  # what does not match, and what only a judge can say
 
@@ -127,7 +129,7 @@ async def page_check(rules: Rules, task: Task, ending: Ending) -> Findings:
     faults: list[str] = []
     questions: list[Question] = []
     for target in task.eval["program_html"]:
-        text = await page_text(target, ending)
+        text = await in_time(page_text(target, ending), target)
         text = html.unescape(text) if rules.unescape else text
         required = target["required_contents"]
         where = f"page {target['url']}: {target['locator'] or 'its HTML'}"
@@ -146,6 +148,14 @@ async def page_check(rules: Rules, task: Task, ending: Ending) -> Findings:
 
 def included(rules: Rules, wanted: str, text: str, alone: bool) -> bool:
     return rules.includes(rules.clean(wanted), rules.clean(text), alone)
+
+
+async def in_time(reading: Awaitable[str], target: Mapping[str, Any]) -> str:
+    """A page whose scripts never rest would keep the scorer for ever. Raises EnvError."""
+    try:
+        return await asyncio.wait_for(reading, PATIENCE)
+    except TimeoutError as error:
+        raise EnvError(f"the page {target['url']} could not be read for scoring within {PATIENCE:g} s") from error
 
 
 async def page_text(target: Mapping[str, Any], ending: Ending) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Iterator
+
+from playwright.async_api import Error as PlaywrightError
 
 from planact.env import EnvError
 from planact.types import Action, Observation, Op, Outcome, Task
 from planact_envs.acting import ActionFailed
 from planact_envs.chromium.gate import Gate
-from planact_envs.chromium.launch import open_browser
+from planact_envs.chromium.launch import open_browsers
 from planact_envs.chromium.session import ChromiumSession
 from planact_envs.chromium.tab import Limits
 from planact_envs.scoring import browsergym, vab, verified
@@ -52,10 +54,23 @@ async def open_sites(suite: str, world: World) -> AsyncIterator[MakeEnv]:
     await require_answers(sites, needed, suite)
     gate = Gate((*await hosts_of(sites), *world.hosts))
     with tempfile.TemporaryDirectory(prefix="planact-login-") as folder:
-        async with open_browser() as browser:
-            open_session = partial(ChromiumSession.open, browser, world.form, gate, extra_headers=sites.headers, limits=LIMITS)
+        async with open_browsers() as running:
+
+            async def open_session(storage_state: Path | None = None) -> ChromiumSession:
+                settings = {"storage_state": storage_state, "extra_headers": sites.headers, "limits": LIMITS}
+                return await ChromiumSession.open(await running(), world.form, gate, **settings)
+
             logins = Logins(sites, open_session, Path(folder))
             yield partial(WebArenaEnv, world, sites, logins, open_session)
+
+
+@contextmanager
+def browser_faults() -> Iterator[None]:
+    """A browser that is gone, or a page that does not answer, is the world's fault and no error of ours."""
+    try:
+        yield
+    except PlaywrightError as error:
+        raise EnvError(f"the browser failed: {error.message.splitlines()[0]}") from error
 
 
 class WebArenaEnv:
@@ -70,12 +85,12 @@ class WebArenaEnv:
         await self.close()
         self.task = self.sites.resolve_task(task)
         self.seen = 0  # pages
-        self.session = await self.open_session(storage_state=await self.logins.state(tuple(task.eval["login"])))
-        context = self.session.context
-        self.recorder = NetworkRecorder(context) if self.world.scorer == verified.NAME else None
-        if place := task.eval["geolocation"]:
-            await context.grant_permissions(["geolocation"])
-            await context.set_geolocation(place)
+        with browser_faults():
+            self.session = await self.open_session(storage_state=await self.logins.state(tuple(task.eval["login"])))
+            self.recorder = NetworkRecorder(self.session.context) if self.world.scorer == verified.NAME else None
+            if place := task.eval["geolocation"]:
+                await self.session.context.grant_permissions(["geolocation"])
+                await self.session.context.set_geolocation(place)
         first, *others = self.task.start_url.split(AND)
         await self._start(first)
         for url in others:
@@ -102,8 +117,9 @@ class WebArenaEnv:
         return await self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        events = await self.recorder.entries() if self.recorder else ()
-        return await SCORERS[self.world.scorer](self.task, Ending(answer, self.session.page, self.sites, self.world.judge, events))
+        with browser_faults():
+            events = await self.recorder.entries() if self.recorder else ()
+            return await SCORERS[self.world.scorer](self.task, Ending(answer, self.session.page, self.sites, self.world.judge, events))
 
     async def close(self) -> None:
         if self.session:

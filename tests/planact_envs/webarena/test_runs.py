@@ -166,6 +166,31 @@ async def test_a_start_page_that_does_not_open_leaves_the_task_unscored(configur
         await env.close()
 
 
+@pytest.mark.browser
+async def test_a_page_that_is_gone_or_never_rests_leaves_the_task_unscored(configure, opened, tmp_path, monkeypatch):
+    found, open_session = opened
+    spec = {"program_html": [{"url": "last", "locator": WISHES, "required_contents": {"must_include": ["Lamp"]}}]}
+    configure(("Look", "shopping", "__SHOPPING__/lamp", spec, False))
+    env = WebArenaEnv(World("html", "vab"), found, Logins(found, open_session, tmp_path), open_session)
+    try:
+        await env.reset(load_tasks("webarena-lite", "test")[0])
+        await env.session.page.evaluate("setTimeout(() => { while (true); }, 0)")
+        monkeypatch.setattr("planact_envs.scoring.rules.PATIENCE", 0.5)
+        with pytest.raises(EnvError, match=r"could not be read for scoring within 0.5 s"):
+            await env.score("")
+    finally:
+        await env.close()
+    whole = {"program_html": [{"url": "last", "locator": "", "required_contents": {"must_include": ["Lamp"]}}]}
+    configure(("Look", "shopping", "__SHOPPING__/lamp", whole, False))
+    try:
+        await env.reset(load_tasks("webarena-lite", "test")[0])
+        await env.session.context.close()
+        with pytest.raises(EnvError, match="the browser failed"):
+            await env.score("")
+    finally:
+        await env.close()
+
+
 # ---- the doctor ----------------------------------------------------------------------------------------------------------------------
 
 
