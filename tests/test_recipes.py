@@ -101,6 +101,8 @@ def test_what_a_recipe_names_exists(path, monkeypatch):
         questions = REPO / "tests/planact_envs/webvoyager/questions.jsonl"
         monkeypatch.setenv("WEBVOYAGER_TASKS", str(questions))
         monkeypatch.delenv("WEBVOYAGER_SITES", raising=False)
+    if recipe.eval and recipe.eval.suite == "webarena-lite":  # its task file is an extra
+        monkeypatch.setenv("PLANACT_WEBARENA_LITE_TASKS", str(REPO / "tests/planact_envs/webarena/tasks.json"))
     if recipe.data:
         assert set(recipe.data.planner) | set(recipe.data.executor) <= set(KINDS)
         assert load_suite(recipe.data.suite).tasks("train")

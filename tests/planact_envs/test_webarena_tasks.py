@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,13 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
     monkeypatch.setattr(tasks, "INSTALLED", {"webarena-lite": (("no-such-distribution", "tasks.json"),)})
     with pytest.raises(RecipeError, match="make webarena"):
         task_file("webarena-lite")
+
+
+def test_a_small_file_of_the_published_form_is_read(monkeypatch):
+    monkeypatch.setenv("PLANACT_WEBARENA_LITE_TASKS", str(Path(__file__).parent / "webarena/tasks.json"))
+    found = load_tasks("webarena-lite", "test")
+    assert [task.eval["eval_types"] for task in found] == [["string_match"], ["url_match"], ["program_html"]]
+    assert needed_sites(found) == ("shopping", "reddit")
 
 
 def test_there_is_only_a_test_split(write):
