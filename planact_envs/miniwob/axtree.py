@@ -15,7 +15,7 @@ Row = Mapping[str, Any]  # one node of the accessibility tree as the DevTools pr
 ROLES = {role: role for role in (*INTERACTIVE, "heading", "list", "listitem", "table", "row", "cell", "option")}
 ROLES |= dict.fromkeys(("searchbox", "spinbutton", "slider", "Date", "DateTime", "InputTime", "ColorWell"), "textbox")  # all can be filled
 ROLES |= dict.fromkeys(("tab", "menuitem", "treeitem"), "button") | {"switch": "checkbox", "listbox": "combobox"}
-ROLES |= {"gridcell": "cell", "columnheader": "cell", "rowheader": "cell", "StaticText": "text", "LabelText": "label"}
+ROLES |= {"gridcell": "cell", "columnheader": "cell", "rowheader": "cell", "StaticText": "text", "image": "text", "LabelText": "label"}
 DROPPED = frozenset({"InlineTextBox", "LineBreak"})  # the parts of a text, which Chromium lists again below it
 WHOLE_PAGE = frozenset({"html", "body"})  # click handlers on them are no element's
 NAMED_BY = ("title", "alt", "class", "id")
@@ -35,7 +35,18 @@ class _Reader:
         self.rows = {row["nodeId"]: row for row in rows}
         self.elements = elements
         self.clickable = {bid for bid, found in properties.items() if found["clickable"]}
+        self.parents = {child: row for row in rows for child in row.get("childIds", ())}
+        self.clickable |= {row["browsergym_id"] for row in rows if self.is_item(row)}
         self.names = {_clean(_value(row, "name")) for row in rows if ROLES.get(_value(row, "role")) in INTERACTIVE}
+
+    def is_item(self, row: Row) -> bool:
+        """An item of a list or table that reacts to clicks as a whole, as menus of suggestions do."""
+        if "browsergym_id" not in row or ROLES.get(_value(row, "role")) not in ("listitem", "row"):
+            return False
+        while row := self.parents.get(row["nodeId"]):
+            if row.get("browsergym_id") in self.clickable:
+                return self.tag_of(row)[0] not in WHOLE_PAGE
+        return False
 
     def children(self, row: Row, depth: int) -> Iterator[Node]:
         if depth < MAX_DEPTH:
@@ -44,16 +55,16 @@ class _Reader:
                     yield from self.read(self.rows[child], depth + 1)
 
     def read(self, row: Row, depth: int) -> Iterator[Node]:
-        tag, attributes = self.elements.get(row.get("backendDOMNodeId"), ("", {}))
+        tag, attributes = self.tag_of(row)
         role, bid = self.role(row, tag, attributes), row.get("browsergym_id", "")
-        if role == "text":
-            yield from [Node("text", name)] if (name := _clean(_value(row, "name"))) else []
-        elif role in INTERACTIVE and bid:
+        if role in INTERACTIVE and bid:
             yield self.element(row, role, bid, tag, attributes)
         elif role == "label":  # its text is the name of the field that it is for
             yield from (node for node in self.children(row, depth) if node.role != "text" or node.name not in self.names)
         elif bid in self.clickable and tag not in WHOLE_PAGE:
             yield from self.plain(row, bid, tag, attributes, depth)
+        elif role == "text":
+            yield from [Node("text", name)] if (name := _clean(_value(row, "name"))) else []
         elif role == "heading":
             yield Node("heading", _clean(_value(row, "name")), tag=tag)
         elif role:
@@ -69,6 +80,10 @@ class _Reader:
         if attributes.get("contenteditable") == "true" or (tag == "input" and role == "combobox"):
             return "textbox"
         return role
+
+    def tag_of(self, row: Row) -> tuple[str, dict[str, str]]:
+        """Tag and attributes of the element behind a row."""
+        return self.elements.get(row.get("backendDOMNodeId"), ("", {}))
 
     def element(self, row: Row, role: str, bid: str, tag: str, attributes: Mapping[str, str]) -> Node:
         options = tuple(self.options(row)) if role == "combobox" else ()
