@@ -53,14 +53,14 @@ class WebVoyagerEnv:
         return self.page
 
     async def step(self, action: Action) -> Observation:
-        """Live pages are seldom done loading; what the session says about that is an error only where the action changed nothing."""
-        before, error = self.page, ""
+        """Live pages are seldom done loading; what is noted about an action that was carried out is an error only when nothing changed."""
+        tab, before, error = self.session.tab, self.page, ""
         try:
             await self.session.act(action)
         except ActionFailed as failure:
             error = str(failure)
         self.page = await self._observe(error)
-        if (self.page.url, self.page.text) != (before.url, before.text):
+        if tab.notes and (self.page.url, self.page.text) != (before.url, before.text):
             self.page = replace(self.page, error="")
         return self.page
 

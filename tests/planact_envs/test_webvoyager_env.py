@@ -14,6 +14,7 @@ from planact_envs.webvoyager.env import open_sites, site_hosts
 from planact_envs.webvoyager.tasks import load_tasks
 
 PAGE = b"<title>Harbour</title><h1>%s</h1><a href='/tides'>Tides</a><a href='http://elsewhere.example/'>Elsewhere</a>%s"
+TICKER = "<p id=clock></p><script>setInterval(() => document.getElementById('clock').textContent = performance.now(), 50)</script>"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,10 @@ def test_the_suite_by_name(suite_environment, task):
 
 
 class Site:
-    """Serves PAGE at every path, with a picture at the address `picture`; /never does not answer. `asked` are the paths so far."""
+    """Serves PAGE with `more` on it at every path; /never does not answer. `asked` are the paths so far."""
 
-    def __init__(self, picture=""):
-        self.picture, self.asked, self.waiting = f"<img src='{picture}'>" * bool(picture), [], asyncio.Event()
+    def __init__(self, more=""):
+        self.more, self.asked, self.waiting = more, [], asyncio.Event()
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -79,7 +80,7 @@ class Site:
         self.asked.append(path.decode())
         if path == b"/never":
             await self.waiting.wait()
-        body = PAGE % (path, self.picture.encode())
+        body = PAGE % (path, self.more.encode())
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
         await writer.drain()
         writer.close()
@@ -87,8 +88,12 @@ class Site:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("allowed", [False, True])
-async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(tmp_path, task, allowed):
-    async with Site() as other, Site(f"http://{other.host}/map.png") as site, open_sites(World(hosts=(other.host,) * allowed)) as make_env:
+async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(task, allowed):
+    async with (
+        Site() as other,
+        Site(f"<img src='http://{other.host}/map.png'>") as site,
+        open_sites(World(hosts=(other.host,) * allowed)) as make_env,
+    ):
         env = make_env()
         page = await env.reset(replace(task, start_url=f"http://{site.host}/"))
         assert "link 'Tides'" in page.text and page.screenshot is None
@@ -121,10 +126,21 @@ async def test_a_start_page_that_does_not_open_is_the_worlds_fault(task):
         await env.close()
 
 
+@pytest.mark.browser
+async def test_an_action_that_cannot_be_carried_out_is_an_error_also_on_a_page_that_changes_by_itself(task):
+    async with Site(TICKER) as site, open_sites(World()) as make_env:
+        env = make_env()
+        first = await env.reset(replace(task, start_url=f"http://{site.host}/"))
+        await asyncio.sleep(0.3)  # the page goes on by itself
+        second = await env.step(Action(Op.CLICK, element="99"))
+        assert first.text != second.text and "99" in second.error
+        await env.close()
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 async def test_a_page_that_never_finishes_loading_is_used_all_the_same(task):
-    async with Site("/never") as site, open_sites(World()) as make_env:
+    async with Site("<img src=/never>") as site, open_sites(World()) as make_env:
         env = make_env()
         page = await env.reset(replace(task, start_url=f"http://{site.host}/"))
         assert "/never" in site.asked and "link 'Tides'" in page.text and not page.error
