@@ -6,8 +6,8 @@ import asyncio
 import os
 import shutil
 import signal
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable
 
 from planact.env import EnvError
 
@@ -59,6 +59,22 @@ async def open_browser() -> AsyncIterator[Browser]:
             await _stop(browser, group)
     finally:
         await driver.stop()
+
+
+@asynccontextmanager
+async def open_browsers() -> AsyncIterator[Callable[[], Awaitable[Browser]]]:
+    """A function that gives the running browser, and starts another when the last one is gone."""
+    async with AsyncExitStack() as stack:
+        browser, lock = await stack.enter_async_context(open_browser()), asyncio.Lock()
+
+        async def running() -> Browser:
+            nonlocal browser
+            async with lock:
+                if not browser.is_connected():
+                    browser = await stack.enter_async_context(open_browser())
+                return browser
+
+        yield running
 
 
 async def _launch(driver: Playwright, program: str | None) -> Browser:

@@ -50,6 +50,8 @@ class Proxy:
             await self._request(reader, writer)
         except (OSError, EOFError, asyncio.LimitOverrunError, ValueError):
             pass  # the browser hung up, or sent what is no request
+        except asyncio.CancelledError:
+            pass  # by `close`; Python 3.11's streams report a cancelled handler as an error
         finally:
             self.tasks.discard(task)
             writer.close()

@@ -8,25 +8,20 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from planact.env import EnvError
 from planact.types import Action, Observation, Op
-from planact_envs.acting import ActionFailed, choice, node_of, shown, tab_index, text_field
+from planact_envs.acting import ActionFailed, shown, tab_index
 from planact_envs.chromium.gate import Gate
+from planact_envs.chromium.hands import FAULTS, act_on
 from planact_envs.chromium.proxy import Proxy
 from planact_envs.chromium.settle import settle
 from planact_envs.chromium.tab import Crashed, Hung, Limits, Navigated, Tab, script
 from planact_envs.observation import observation_of
+from planact_envs.page import Page as PageTree
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
 
 MAX_TABS = 10
 DEFAULTS = Limits()
-PICKED = frozenset({"date", "time", "datetime-local", "month", "week", "color", "range"})  # inputs that take no typed text
-FAULTS = {
-    "stale": "is no longer on the page; look at the page again",
-    "hidden": "is not visible",
-    "disabled": "is disabled",
-    "covered": "is covered by another element",
-}
 
 
 class ChromiumSession:
@@ -67,6 +62,7 @@ class ChromiumSession:
             session = cls(context, proxy, form, gate, limits)
             context.on("response", lambda r: session.requests.append((r.request.method, r.url, r.status)))
             context.on("requestfailed", lambda r: session.requests.append((r.method, r.url, 0)))
+            await context.grant_permissions([])  # and so deny all others
             await context.add_init_script(script("settle.js"))
             await session._new_tab()
         except Error as error:
@@ -104,12 +100,25 @@ class ChromiumSession:
 
     async def observe(self, error: str = "", screenshot: Path | None = None) -> Observation:
         """The current tab as the agent sees it; a picture of it goes to the file `screenshot`."""
-        tab = self.tab
-        page = await tab.read()
+        page, more = await self._read()
+        error = "; ".join(filter(None, [error, *more]))
         if screenshot:
-            await tab.window.screenshot(path=screenshot, timeout=1000 * self.limits.action)
+            await self.page.screenshot(path=screenshot, timeout=1000 * self.limits.action)
         urls = tuple(t.url for t in self.tabs)
-        return observation_of(page, self.form, tab.url, urls, error, str(screenshot) if screenshot else None)
+        return observation_of(page, self.form, self.tab.url, urls, error, str(screenshot) if screenshot else None)
+
+    async def _read(self) -> tuple[PageTree, list[str]]:
+        """The current page, and what had to be done to get it."""
+        tab = self.tab
+        try:
+            return await tab.read(), []
+        except (Hung, Crashed) as failure:
+            tab.begin()
+            await self._recover(tab, failure)
+        try:
+            return await self.tab.read(), tab.notes
+        except (Hung, Crashed) as failure:
+            raise EnvError(f"the page cannot be read: {failure}") from failure
 
     async def fetch(self, url: str) -> str:
         """The HTML of the page at `url` as Chromium renders it, in a tab that the agent never sees."""
@@ -117,9 +126,11 @@ class ChromiumSession:
         tab = await Tab.open(window, self.limits)
         try:
             await self._navigate(tab, url)
-            return await window.content()
+            return await tab.within(window.content())
+        except (Hung, Crashed, Navigated) as error:
+            raise EnvError(f"{url} could not be read: {error}") from error
         finally:
-            await window.close()
+            await tab.close()
 
     async def _carry_out(self, action: Action) -> None:
         from playwright.async_api import Error
@@ -129,102 +140,98 @@ class ChromiumSession:
         before = len(self.proxy.unreached)
         try:
             await self._do(action)
-            if tab.lost:
-                await self._travel(-1)
-                await settle(tab)
+            await self._leave_error_page(tab)
+            await self._take_popups(tab)
         except Navigated:
             raise ActionFailed(f"element {shown(action.element)} {FAULTS['stale']}") from None
-        except (Hung, Crashed, Error) as error:
-            raise EnvError(f"the page does not answer: {error}") from error
-        if tab.unopened:
-            reasons = [reason for _, reason in self.proxy.unreached[before:]] or ["the site did not send a page"]
+        except (Hung, Crashed) as error:
+            await self._recover(tab, error)
+        except Error as error:
+            raise EnvError(f"the browser does not answer: {error.message}") from error
+        if tab.unopened and not tab.notes:
+            reasons = [tab.failure or "the site did not send a page"] + [reason for _, reason in self.proxy.unreached[before:]]
             tab.notes.append(f"{shown(tab.unopened)} could not be opened: {reasons[-1]}")
         if tab.notes:
-            raise ActionFailed("; ".join(tab.notes))
+            raise ActionFailed("; ".join(dict.fromkeys(tab.notes)))
+
+    async def _leave_error_page(self, tab: Tab) -> None:
+        """Chromium shows a page of its own when a site cannot be reached; the agent stays where it was."""
+        if tab.lost:
+            await self._travel(tab, -1, blank=True)
+            await settle(tab)
+
+    async def _take_popups(self, tab: Tab) -> None:
+        """Windows that the page opened become tabs, the last one the current tab."""
+        while tab.awaited or tab.popups:
+            if not tab.popups:
+                tab.popup.clear()
+                try:
+                    await tab.within(tab.popup.wait(), self.limits.patience)
+                except Hung:
+                    reason = self.proxy.unreached[-1:] or [("", "it did not show in time")]
+                    tab.notes.append(f"a window that the page opened stayed empty: {reason[0][1]}")
+                    return
+            window = tab.popups.pop(0)
+            tab.awaited = max(0, tab.awaited - 1)
+            if len(self.tabs) == MAX_TABS:
+                await window.close()
+                tab.notes.append(f"a new tab was refused: {MAX_TABS} are open")
+                continue
+            opened = await Tab.open(window, self.limits)
+            await settle(opened)
+            self.tabs.append(opened)
+            self.current = len(self.tabs) - 1
+
+    async def _recover(self, tab: Tab, error: Hung | Crashed) -> None:
+        """Go on after a page that hangs or is gone. Raises EnvError when the browser is gone."""
+        from playwright.async_api import Error
+
+        try:
+            if isinstance(error, Hung) and await tab.free():
+                tab.notes.append(f"the page did not respond for {self.limits.action:g} s; its script was stopped")
+                return
+            position, closed = self.tabs.index(tab), tab.window.is_closed()
+            if closed and len(self.tabs) > 1:
+                del self.tabs[position]
+                self.current = max(0, position - 1)
+            else:
+                await self._replace(position, reload=isinstance(error, Crashed) and not closed)
+            gone = "closed its tab" if closed else "crashed and was opened again"
+            tab.notes.append(f"the page {'does not respond; its tab was emptied' if isinstance(error, Hung) else gone}")
+        except (Hung, Crashed, Navigated, Error) as gone:
+            raise EnvError(f"the browser does not answer: {error}, then {gone}") from error
+
+    async def _replace(self, position: int, reload: bool) -> None:
+        """A fresh tab in the place of a broken one, with the same page if it opens."""
+        broken = self.tabs[position]
+        url = broken.url
+        self.tabs[position] = await Tab.open(await self.context.new_page(), self.limits)
+        await broken.close()
+        if reload and not self.gate.refusal(url):
+            await self._navigate(self.tabs[position], url)
 
     async def _do(self, action: Action) -> None:
+        tab = self.tab
         match action.op:
-            case Op.CLICK:
-                await self._click(action.element)
-            case Op.TYPE | Op.SEARCH:
-                await self._type(action.element, action.text)
-                if action.op == Op.SEARCH:
-                    await self.page.keyboard.press("Enter")
-            case Op.SELECT:
-                index = choice(self.tab.page, action.element, action.text)
-                await self._point(action.element)
-                await self.tab.call("select", self._number(action.element), index)
-            case Op.HOVER:
-                await self.page.mouse.move(*await self._point(action.element))
-            case Op.PRESS:
-                await self._press(action.text)
-            case Op.SCROLL:
-                await self.tab.call("scroll", -1 if action.text == "up" else 1)
             case Op.GOTO:
-                await self._navigate(self.tab, action.text)
+                await self._navigate(tab, action.text)
                 return
             case Op.BACK:
-                await self._travel(-1)
+                await self._travel(tab, -1)
             case Op.FORWARD:
-                await self._travel(+1)
+                await self._travel(tab, +1)
             case Op.NEW_TAB:
                 await self._new_tab()
             case Op.TAB_FOCUS:
                 self.current = tab_index(len(self.tabs), action.text)
-                await self.page.bring_to_front()
+                await self.tab.within(self.page.bring_to_front())
             case Op.CLOSE_TAB:
                 await self._close_tab()
             case Op.NOTE:
                 return
             case _:
-                raise ActionFailed(f"{action.op} is not an action on a page")
+                await act_on(tab, action)
         await settle(self.tab)
-
-    def _number(self, key: str) -> int:
-        """What reader.js calls the element."""
-        return int(self.tab.page.elements[key].attributes["planact"])
-
-    async def _point(self, key: str) -> tuple[float, float]:
-        """The middle of an element, scrolled into view. Raises ActionFailed when it cannot be reached."""
-        node = node_of(self.tab.page, key)
-        found = await self.tab.call("locate", self._number(key))
-        if fault := found.get("fault"):
-            by = f" ({found['by']})" if found.get("by") else ""
-            raise ActionFailed(f"{node.role} {node.name!r} {FAULTS[fault]}{by}")
-        return found["x"], found["y"]
-
-    async def _click(self, key: str) -> None:
-        node = node_of(self.tab.page, key)
-        if node.role == "combobox":  # its list is no part of the page; options are chosen by `select`
-            await self.tab.call("focus", self._number(key), False)
-            return
-        await self.page.mouse.click(*await self._point(key))
-        if node.role == "textbox":
-            await self.tab.call("focus", self._number(key), False)
-
-    async def _type(self, key: str, text: str) -> None:
-        node = text_field(self.tab.page, key)
-        await self._point(key)
-        number = self._number(key)
-        if await self.tab.call("kind", number) in PICKED:
-            if not await self.tab.call("set", number, text):
-                raise ActionFailed(f"{node.role} {node.name!r} does not take {shown(text)}")
-            return
-        await self.tab.call("focus", number, True)
-        if text:
-            await self.page.keyboard.insert_text(text)
-        else:
-            await self.page.keyboard.press("Delete")
-
-    async def _press(self, key: str) -> None:
-        from playwright.async_api import Error
-
-        try:
-            await self.page.keyboard.press(key[:1].upper() + key[1:] if key.lower() == "enter" else key)
-        except Error as error:
-            if "Unknown key" not in error.message:
-                raise
-            raise ActionFailed(f"there is no key {shown(key)}") from error
 
     async def _navigate(self, tab: Tab, url: str) -> None:
         if reason := self.gate.refusal(url):
@@ -234,22 +241,24 @@ class ChromiumSession:
         await tab.send("Page.navigate", {"url": url}, self.limits.navigation)
         await settle(tab)
 
-    async def _travel(self, step: int) -> None:
-        history = await self.tab.send("Page.getNavigationHistory")
-        position = history["currentIndex"] + step
-        entries = history["entries"]
-        if not 0 <= position < len(entries) or (position == 0 and entries[0]["url"] == "about:blank"):
+    async def _travel(self, tab: Tab, step: int, blank: bool = False) -> None:
+        """To another page of the tab's history; to the empty page that every tab starts with only if `blank`."""
+        history = await tab.send("Page.getNavigationHistory")
+        position, entries = history["currentIndex"] + step, history["entries"]
+        if not 0 <= position < len(entries) or (not blank and position == 0 and entries[0]["url"] == "about:blank"):
             raise ActionFailed("there is no page to go back to" if step < 0 else "there is no page to go forward to")
-        self.tab.answered.clear()
-        self.tab.idle.clear()
-        await self.tab.send("Page.navigateToHistoryEntry", {"entryId": entries[position]["id"]})
+        tab.answered.clear()
+        tab.idle.clear()
+        await tab.send("Page.navigateToHistoryEntry", {"entryId": entries[position]["id"]})
 
     async def _new_tab(self) -> None:
+        if len(self.tabs) == MAX_TABS:
+            raise ActionFailed(f"no more than {MAX_TABS} tabs can be open")
         self.tabs.append(await Tab.open(await self.context.new_page(), self.limits))
         self.current = len(self.tabs) - 1
 
     async def _close_tab(self) -> None:
         if len(self.tabs) == 1:
             raise ActionFailed("the last tab cannot be closed")
-        await self.tabs.pop(self.current).window.close()
+        await self.tabs.pop(self.current).close()
         self.current = max(0, self.current - 1)

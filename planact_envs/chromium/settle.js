@@ -9,7 +9,7 @@
   const cancel = window.clearTimeout.bind(window);
   const now = performance.now.bind(performance);
   const timers = new Map(); // number -> when it is due
-  let requests = 0;
+  const requests = new Set();
   let depth = 0;
   let changed = -Infinity; // when the document last changed
   let watcher = null;
@@ -32,15 +32,17 @@
   };
   const send = XMLHttpRequest.prototype.send;
   XMLHttpRequest.prototype.send = function (...values) {
-    requests += 1;
-    this.addEventListener("loadend", () => (requests -= 1), { once: true });
+    const request = Symbol();
+    requests.add(request);
+    this.addEventListener("loadend", () => requests.delete(request), { once: true });
     return send.apply(this, values);
   };
   const fetch = window.fetch;
   window.fetch = function (...values) {
-    requests += 1;
+    const request = Symbol();
+    requests.add(request);
     const answer = fetch.apply(this, values);
-    const done = () => later(() => (requests -= 1), 0);
+    const done = () => later(() => requests.delete(request), 0);
     answer.then(done, done);
     return answer;
   };
@@ -59,6 +61,7 @@
     }
   });
 
+  const inert = () => !document.scripts.length && !window.length; // nothing that could change it later
   const loading = () => [...document.images].some((image) => !image.complete && image.loading !== "lazy");
 
   // Resolves with "" when nothing is under way and the document has not changed for `quiet` ms, or with what is still
@@ -72,12 +75,17 @@
       }
       const look = () => {
         const at = now();
-        if (at - start > limit) return resolve(requests ? "a request" : "a timer");
-        if (document.readyState === "loading" || requests || loading()) return later(look, 5);
+        if (at - start > limit) {
+          const left = requests.size ? "a request" : timers.size ? "a timer" : "its own end";
+          requests.clear(); // what has been given up is not waited for again
+          timers.clear();
+          return resolve(left);
+        }
+        if (document.readyState === "loading" || requests.size || loading()) return later(look, 5);
         if (timers.size) return later(look, Math.max(1, Math.min(50, Math.min(...timers.values()) - at)));
-        if (at - changed < quiet && at - start < patience) return later(look, quiet - (at - changed));
+        if (at - changed < quiet && at - start < patience && !inert()) return later(look, quiet - (at - changed));
         return resolve("");
       };
-      later(look, quiet);
+      later(look, inert() ? 0 : quiet);
     });
 })();

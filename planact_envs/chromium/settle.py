@@ -7,6 +7,7 @@ import asyncio
 from planact_envs.chromium.tab import Navigated, Tab
 
 ACTIVITY = 'window[Symbol.for("planact.activity")]?.({quiet}, {patience}, {limit}) ?? ""'  # settle.js
+MARGIN = 0.5  # s, for the answer of a page that keeps its own deadline
 
 
 async def settle(tab: Tab) -> None:
@@ -19,7 +20,7 @@ async def settle(tab: Tab) -> None:
     while True:
         await loaded(tab)
         try:
-            left = await tab.evaluate(ACTIVITY.format(quiet=quiet, patience=patience, limit=limit), seconds=2 * limits.action)
+            left = await tab.evaluate(ACTIVITY.format(quiet=quiet, patience=patience, limit=limit), seconds=limits.action + MARGIN)
         except Navigated:
             continue
         if not tab.idle.is_set():
@@ -33,14 +34,13 @@ async def loaded(tab: Tab) -> None:
     """Wait until the page has answered and loaded."""
     limits = tab.limits
     if not await _happens(tab, tab.answered, limits.navigation):
-        tab.notes.append(f"the page did not answer within {limits.navigation:g} s")
+        tab.failure = f"the site did not answer within {limits.navigation:g} s"
     elif not await _happens(tab, tab.idle, limits.action):
         tab.notes.append(f"the page was still loading after {limits.action:g} s and was stopped")
     else:
         return
     await tab.send("Page.stopLoading")
-    tab.answered.set()
-    tab.idle.set()
+    tab.stays()
 
 
 async def _happens(tab: Tab, event: asyncio.Event, seconds: float) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Awaitable
 
 from planact_envs.page import Page, read_html
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Page as Window
 
 WORLD = "planact"  # the isolated world that reader.js runs in
+FREED = 1.0  # s, for a page to answer once its script is stopped
+GONE = ("crashed", "has been closed")  # in the message of a call whose page is gone
 NAVIGATED = ("context", "navigated", "collected", "uniqueContextId")  # in the message of a call whose document went away
 
 
@@ -54,17 +57,22 @@ class Tab:
         self.page: Page = read_html("")
         self.world: int | None = None  # the isolated world of the current document
         self.notes: list[str] = []
+        self.popups: list[Window] = []  # opened by this page, and not yet tabs
+        self.awaited = 0  # windows that the page has opened since `begin`
+        self.popup = asyncio.Event()  # set when one of them is there
         self.crashed = asyncio.Event()
         self.answered, self.idle = asyncio.Event(), asyncio.Event()  # the page has answered; it has loaded
         self.answered.set()
         self.idle.set()
         self.opening = ""  # the url that is being opened
         self.unopened = ""  # the url that could not be opened since `begin`
+        self.failure = ""  # why, in the browser's words
         self.lost = False  # Chromium shows a page of its own in place of it
 
     def begin(self) -> None:
         """Forget what earlier actions left to say."""
-        self.notes, self.unopened, self.lost = [], "", False
+        self.notes, self.unopened, self.lost, self.failure = [], "", False, ""
+        self.awaited = 0
 
     @classmethod
     async def open(cls, window: Window, limits: Limits) -> Tab:
@@ -75,13 +83,16 @@ class Tab:
             "Page.frameStartedNavigating": tab._requests,
             "Page.frameStartedLoading": tab._starts,
             "Page.frameNavigated": tab._arrives,
-            "Page.navigatedWithinDocument": tab._stays,
+            "Page.navigatedWithinDocument": tab._moves,
+            "Page.windowOpen": lambda _: tab._awaits(),
             "Page.frameStoppedLoading": tab._stops,
         }.items():
             tab.cdp.on(event, heard)
         window.on("crash", lambda _: tab.crashed.set())
         window.on("close", lambda _: tab.crashed.set())
         window.on("dialog", tab._dialog)
+        window.on("popup", tab._opens)
+        window.on("requestfailed", tab._fails)
         window.on("download", lambda download: tab.notes.append(f"the download of {download.suggested_filename!r} was refused"))
         await tab.cdp.send("Page.enable")
         return tab
@@ -104,45 +115,68 @@ class Tab:
                 self.unopened, self.lost = event["frame"]["unreachableUrl"], True
             self.answered.set()
 
-    def _stays(self, event: dict[str, Any]) -> None:
+    def _moves(self, event: dict[str, Any]) -> None:
+        """The page changed its address without loading another."""
         if event["frameId"] == self.frame:
             self.opening = ""
-            self._stops(event)
+            self.stays()
 
     def _stops(self, event: dict[str, Any]) -> None:
         if event["frameId"] == self.frame:
-            if self.opening:  # over, and no page came of it
-                self.unopened, self.opening = self.opening, ""
-            self.answered.set()
-            self.idle.set()
+            self.stays()
+
+    def stays(self) -> None:
+        """Nothing is loading any more. What was still being opened then did not open."""
+        if self.opening:
+            self.unopened, self.opening = self.opening, ""
+        self.answered.set()
+        self.idle.set()
+
+    def _fails(self, request: Any) -> None:
+        if request.is_navigation_request() and request.frame == self.window.main_frame:
+            self.failure = self.failure or request.failure or ""
+
+    def _awaits(self) -> None:
+        self.awaited += 1
+
+    def _opens(self, window: Window) -> None:
+        self.popups.append(window)
+        self.popup.set()
 
     async def _dialog(self, dialog: Any) -> None:
         self.notes.append(f"the page opened a dialog ({dialog.type}): {dialog.message!r}; it was dismissed")
         await dialog.dismiss()
+        if dialog.type == "beforeunload":
+            self.stays()
 
     @property
     def url(self) -> str:
         return self.window.url
 
-    async def send(self, method: str, parameters: dict[str, Any] | None = None, seconds: float | None = None) -> Any:
-        """A CDP call. Raises Hung after `seconds` (the action's limit), Crashed when the page's process is gone, Navigated when its
-        document is."""
+    async def within(self, work: Awaitable[Any], seconds: float | None = None) -> Any:
+        """The result of `work`. Raises Hung after `seconds` (the action's limit), Crashed when the page's process is gone, Navigated
+        when its document is."""
         from playwright.async_api import Error
 
-        call = asyncio.ensure_future(self.cdp.send(method, parameters))
-        crash = asyncio.ensure_future(self.crashed.wait())
+        call, crash = asyncio.ensure_future(work), asyncio.ensure_future(self.crashed.wait())
         try:
             await asyncio.wait({call, crash}, timeout=seconds or self.limits.action, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 return call.result()
         except Error as error:
-            if not self.crashed.is_set() and any(word in error.message for word in NAVIGATED):
+            if self.crashed.is_set() or any(word in error.message for word in GONE):
+                raise Crashed(error.message) from error
+            if any(word in error.message for word in NAVIGATED):
                 raise Navigated from error
-            raise Crashed(error.message) from error
+            raise
         finally:
             crash.cancel()
             call.cancel()
         raise Crashed("the page crashed") if self.crashed.is_set() else Hung
+
+    async def send(self, method: str, parameters: dict[str, Any] | None = None, seconds: float | None = None) -> Any:
+        """The answer to a CDP call."""
+        return await self.within(self.cdp.send(method, parameters), seconds)
 
     async def evaluate(self, expression: str, world: int | None = None, seconds: float | None = None) -> Any:
         """The value of a constant expression of ours; arguments in it are JSON."""
@@ -162,12 +196,29 @@ class Tab:
         """Read the page as it is now."""
         while True:
             try:
-                if self.world is None:
-                    made = await self.send("Page.createIsolatedWorld", {"frameId": self.frame, "worldName": WORLD})
-                    await self.evaluate(script("reader.js") + ";0", made["executionContextId"])
-                    self.world = made["executionContextId"]
-                self.page = read_html(await self.call("snapshot"))
+                self.page = read_html(await self._snapshot())
                 return self.page
             except Navigated:
                 self.world = None
-                await asyncio.wait({asyncio.ensure_future(self.answered.wait())}, timeout=self.limits.action)
+                await self.within(self.answered.wait())
+
+    async def _snapshot(self) -> str:
+        if self.world is not None:
+            return await self.call("snapshot")
+        made = await self.send("Page.createIsolatedWorld", {"frameId": self.frame, "worldName": WORLD})
+        html = await self.evaluate(f"{script('reader.js')}\nplanact.snapshot()", made["executionContextId"])
+        self.world = made["executionContextId"]
+        return html
+
+    async def free(self) -> bool:
+        """Stop the script of a page that does not answer; whether it answers now."""
+        try:
+            await self.send("Runtime.terminateExecution", seconds=FREED)
+            return await self.evaluate("1", seconds=FREED) == 1
+        except (Hung, Navigated):
+            return False
+
+    async def close(self) -> None:
+        """A page that does not answer is left to the end of its context."""
+        with suppress(Hung, Crashed, Navigated):
+            await self.within(self.window.close())

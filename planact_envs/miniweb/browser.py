@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
@@ -11,9 +12,11 @@ from selectolax.lexbor import LexborNode
 
 from planact.types import Action, Op
 from planact_envs.acting import ActionFailed, choice, node_of, shown, tab_index, text_field
+from planact_envs.miniweb.form_state import State, form_of, form_state, restored
 from planact_envs.page import Page, read_html
 
 MAX_REDIRECTS = 10
+NOT_TYPED = frozenset({"checkbox", "radio", "hidden", "submit", "button", "reset", "image", "file", "color", "range"})
 NO_SUBMIT = frozenset({"submit", "button", "reset", "image", "file"})
 DEFAULT_BUTTON = "button:not([type]), button[type=submit], input[type=submit], input[type=image]"  # what Enter in a field presses
 
@@ -31,10 +34,11 @@ def with_database(app, database: sqlite3.Connection):
 class Tab:
     history: list[str] = field(default_factory=list)  # urls
     position: int = -1
+    states: dict[int, State] = field(default_factory=dict)  # what fields held when a page was left, by position in the history
     url: str = "about:blank"
     html: str = ""
     values: dict[str, str] = field(default_factory=dict)  # typed, chosen or checked on this page, by element id
-    focus: str = ""  # id of the textbox last typed into
+    focus: str = ""  # id of the element that was acted on last, which Enter goes to
     page: Page = field(default_factory=lambda: read_html(""))
 
 
@@ -73,7 +77,7 @@ class TextBrowser:
                 node_of(self.tab.page, action.element)
             case Op.PRESS:
                 if action.text.lower() == "enter" and self.tab.focus:
-                    await self._submit_from(self.tab.focus)
+                    await self._enter(self.tab.focus)
             case Op.GOTO:
                 await self.goto(action.text)
             case Op.BACK:
@@ -103,29 +107,42 @@ class TextBrowser:
         """The HTML at `url`, without touching any tab."""
         return (await self.client.get(url)).text
 
-    async def _load(self, method: str, url: str, data: dict[str, list[str]] | None = None, record: bool = True) -> None:
+    async def _load(self, method: str, url: str, data: dict[str, list[str]] | None = None) -> None:
         """Show the page at `url` in the current tab. `data` is a form's: the query of a GET, the body of a POST."""
-        response = await self._send(method, url, data)
+        address = self._address(method, url, data)
+        response = await self._send(method, address, data)
         tab = self.tab
-        tab.url, tab.html, tab.values, tab.focus = str(response.url), response.text, {}, ""
-        tab.page = read_html(tab.html)
-        if record:
-            tab.history[tab.position + 1 :] = [tab.url]
+        if data is not None or str(address) != tab.url:  # a link to the page itself makes no new place in the history
+            tab.states[tab.position] = form_state(tab.page)
             tab.position += 1
+            tab.history[tab.position :] = [""]
+            tab.states = {position: state for position, state in tab.states.items() if position < tab.position}
+        self._show(response)
+        tab.history[tab.position] = tab.url
 
-    async def _send(self, method: str, url: str, data: dict[str, list[str]] | None) -> httpx.Response:
+    def _show(self, response: httpx.Response, state: State = ()) -> None:
+        tab = self.tab
+        tab.url, tab.html, tab.focus = str(response.url), response.text, ""
+        tab.page, tab.values = read_html(tab.html), {}
+        if state and (values := restored(tab.page, state)):
+            tab.values, tab.page = values, read_html(tab.html, values)
+
+    def _address(self, method: str, url: str, data: dict[str, list[str]] | None) -> httpx.URL:
         try:
             address = httpx.URL(urljoin(self.tab.url, url))
             if method == "GET" and data is not None:
                 address = httpx.URL(address, params=data)
-            self._check_site(address)
-            request = self.client.build_request(method, address, data=data if method == "POST" else None)
         except (httpx.InvalidURL, ValueError) as error:  # ValueError: a character that no URL or form can hold
             raise ActionFailed(f"{shown(url)} could not be opened: {error}") from error
+        self._check_site(address)
+        return address
+
+    async def _send(self, method: str, address: httpx.URL, data: dict[str, list[str]] | None) -> httpx.Response:
         try:
+            request = self.client.build_request(method, address, data=data if method == "POST" else None)
             return await self.client.send(request)
-        except httpx.RequestError as error:
-            raise ActionFailed(f"{shown(url)} could not be opened: {error}") from error
+        except (httpx.RequestError, ValueError) as error:
+            raise ActionFailed(f"{shown(str(address))} could not be opened: {error}") from error
 
     async def _before_request(self, request: httpx.Request) -> None:
         self._check_site(request.url)
@@ -136,19 +153,20 @@ class TextBrowser:
 
     def _set(self, key: str, value: str) -> None:
         self.tab.values[key] = value
+        self.tab.focus = key
         self.tab.page = read_html(self.tab.html, self.tab.values)
 
     def _type(self, key: str, text: str) -> None:
         text_field(self.tab.page, key)
-        self._set(key, text)
-        self.tab.focus = key
+        lines = self.tab.page.elements[key].tag != "input"
+        self._set(key, text if lines else re.sub(r"\r\n|\r|\n", " ", text))
 
     async def _search(self, key: str, text: str) -> None:
         tab = self.tab
         before = dict(tab.values), tab.page, tab.focus
         self._type(key, text)
         try:
-            await self._submit_from(key)
+            await self._enter(key)
         except ActionFailed:
             tab.values, tab.page, tab.focus = before
             raise
@@ -162,39 +180,58 @@ class TextBrowser:
         if node.role == "link":
             await self.goto(element.attributes["href"] or "")
         elif node.role == "button":
-            await self._submit_from(key)
+            await self._press_button(key, element)
         elif node.role == "checkbox":
             self._set(key, "" if "checked" in node.states else "on")
         elif node.role == "radio":
             self._choose_radio(key, element)
-        elif node.role == "textbox":
-            self.tab.focus = key  # a click into a field only focuses it
+        else:
+            self.tab.focus = key
+
+    async def _enter(self, key: str) -> None:
+        """Enter in the element `key`: a line break, the click of a link or button, or the form's default button."""
+        node, element = node_of(self.tab.page, key), self.tab.page.elements[key]
+        if element.tag == "textarea":
+            self._set(key, node.value + "\n")
+        elif node.role in ("link", "button"):
+            await self._click(key)
+        elif element.tag in ("input", "select") and (form := form_of(element)):
+            await self._submit_by_enter(form, element)
 
     def _choose_radio(self, key: str, element: LexborNode) -> None:
-        group, form = element.attributes.get("name"), _form_of(element)
+        group, form = element.attributes.get("name"), form_of(element)
         for other, node in self.tab.page.nodes.items():
             candidate = self.tab.page.elements[other]
-            if node.role == "radio" and candidate.attributes.get("name") == group and _same(_form_of(candidate), form):
+            if node.role == "radio" and candidate.attributes.get("name") == group and _same(form_of(candidate), form):
                 self.tab.values[other] = ""
         self._set(key, "on")
 
-    async def _submit_from(self, key: str) -> None:
-        """Submit the form around element `key`, as its button or as Enter in its field."""
-        node, element = node_of(self.tab.page, key), self.tab.page.elements[key]
-        form = _form_of(element)
-        is_button = node.role == "button"
-        kind = (element.attributes.get("type") or "").lower() if is_button else ""
+    async def _press_button(self, key: str, element: LexborNode) -> None:
+        form, kind = form_of(element), (element.attributes.get("type") or "").lower()
+        self.tab.focus = key
         if form is None or kind == "button":
             return  # does nothing without JavaScript
         if kind == "reset":
             self._reset(form)
+        else:
+            await self._submit(form, element)
+
+    async def _submit_by_enter(self, form: LexborNode, element: LexborNode) -> None:
+        """A form without a button is submitted only by its single text field (HTML's implicit submission)."""
+        button = form.css_first(DEFAULT_BUTTON)
+        fields = [field for field in form.css("input") if (field.attributes.get("type") or "text").lower() not in NOT_TYPED]
+        if button is None and not (len(fields) == 1 and _same(fields[0], element)):
             return
-        data = self._form_data(form, element if is_button else form.css_first(DEFAULT_BUTTON))
+        if button is None or "disabled" not in button.attributes:
+            await self._submit(form, button)
+
+    async def _submit(self, form: LexborNode, pressed: LexborNode | None) -> None:
+        data = self._form_data(form, pressed)
         url = form.attributes.get("action") or self.tab.url
         await self._load("POST" if (form.attributes.get("method") or "").lower() == "post" else "GET", url, data)
 
     def _reset(self, form: LexborNode) -> None:
-        kept = {key: value for key, value in self.tab.values.items() if not _same(_form_of(self.tab.page.elements[key]), form)}
+        kept = {key: value for key, value in self.tab.values.items() if not _same(form_of(self.tab.page.elements[key]), form)}
         self.tab.values = kept
         self.tab.page = read_html(self.tab.html, kept)
 
@@ -228,8 +265,11 @@ class TextBrowser:
         position = tab.position + step
         if not 0 <= position < len(tab.history):
             raise ActionFailed("there is no page to go back to" if step < 0 else "there is no page to go forward to")
-        await self._load("GET", tab.history[position], record=False)
+        address = self._address("GET", tab.history[position], None)
+        response = await self._send("GET", address, None)
+        tab.states[tab.position] = form_state(tab.page)
         tab.position = position
+        self._show(response, tab.states.get(position, ()))
 
     def _close_tab(self) -> None:
         if len(self.tabs) == 1:
@@ -241,13 +281,6 @@ class TextBrowser:
 def _option_value(option: LexborNode) -> str:
     value = option.attributes.get("value")
     return " ".join(option.text().split()) if value is None else value
-
-
-def _form_of(element: LexborNode) -> LexborNode | None:
-    parent = element.parent
-    while parent is not None and parent.tag != "form":
-        parent = parent.parent
-    return parent
 
 
 def _same(one: LexborNode | None, other: LexborNode | None) -> bool:

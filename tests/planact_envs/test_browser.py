@@ -111,7 +111,53 @@ async def test_enter_in_a_field_presses_the_first_button(visitor):
     await visitor.do(Op.BACK)
     await visitor.do(Op.CLICK, "Text")  # focuses
     await visitor.do(Op.PRESS, text="enter")
-    assert visitor.text[1] == "t=old"
+    assert visitor.text[1] == "t=y"  # a page from the history still holds what was typed
+
+
+async def test_enter_is_a_line_break_in_a_textarea_and_submits_nothing(visitor):
+    await visitor.do(Op.GOTO, text="/fields")
+    await visitor.do(Op.SEARCH, "Area", "new")
+    await visitor.do(Op.PRESS, text="Enter")
+    assert visitor.path == "/fields" and visitor.node("Area").value == "new\n\n"
+
+
+async def test_enter_submits_a_form_without_a_button_only_from_its_single_field(visitor):
+    await visitor.do(Op.GOTO, text="/bare")
+    await visitor.do(Op.SEARCH, "First", "x")
+    assert visitor.path == "/bare"
+    await visitor.do(Op.SEARCH, "Single", "y")
+    assert visitor.path == "/echo?s=y"
+
+
+async def test_a_line_break_typed_into_one_line_is_a_space(visitor):
+    await visitor.do(Op.GOTO, text="/fields")
+    await visitor.do(Op.TYPE, "Text", "a\nb\r\nc")
+    assert visitor.node("Text").value == "a b c"
+
+
+async def test_going_back_shows_what_fields_held(visitor):
+    await visitor.do(Op.GOTO, text="/fields")
+    await visitor.do(Op.TYPE, "Area", "new")
+    await visitor.do(Op.SELECT, "Size", "Small")
+    for box in ("C", "D", "R2"):
+        await visitor.do(Op.CLICK, box)
+    before = visitor.text
+    await visitor.do(Op.CLICK, "Go")
+    await visitor.do(Op.BACK)
+    assert visitor.text == before
+    await visitor.do(Op.FORWARD)
+    await visitor.do(Op.BACK)
+    assert visitor.text == before
+    await visitor.do(Op.GOTO, text="/two")
+    await visitor.do(Op.GOTO, text="/fields")
+    assert visitor.text != before  # a page that is opened anew is fresh
+
+
+async def test_a_link_to_the_page_itself_is_no_place_in_the_history(visitor):
+    await visitor.do(Op.GOTO, text="/two")
+    await visitor.do(Op.GOTO, text="/two")
+    await visitor.do(Op.BACK)
+    assert visitor.path == "/"
 
 
 async def test_other_keys_and_enter_without_focus_do_nothing(visitor):
@@ -129,6 +175,7 @@ async def test_other_keys_and_enter_without_focus_do_nothing(visitor):
 async def test_a_button_that_submits_no_form_does_nothing(visitor, name):
     if name == "Plain":
         await visitor.do(Op.GOTO, text="/fields")
+    visitor.browser.tab.focus = visitor.id(name)
     before = visitor.everything()
     await visitor.do(Op.CLICK, name)
     assert visitor.everything() == before
@@ -149,7 +196,7 @@ async def test_post(visitor):
     await visitor.do(Op.CLICK, "Save")
     assert visitor.path == "/two" and rows(visitor.db, "SELECT text FROM note") == [{"text": "note=a+b%26c"}]
     await visitor.do(Op.BACK)
-    assert visitor.node("Note").value == ""  # a page that is opened again is fresh
+    assert visitor.node("Note").value == "a b&c"
     await visitor.do(Op.SEARCH, "Print", "x")
     assert visitor.text == ["POST note=x"]
 
