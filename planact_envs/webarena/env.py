@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Iterator
@@ -98,7 +99,8 @@ class WebArenaEnv:
             await self._start(url)
         if others:  # as in WebArena, which begins with the first
             await self.session.act(Action(Op.TAB_FOCUS, text="0"))
-        return await self._observe()
+        self.page = await self._observe()
+        return self.page
 
     async def _start(self, url: str) -> None:
         error = ""
@@ -110,11 +112,17 @@ class WebArenaEnv:
             raise EnvError(f"task {self.task.id}: the start page {url} cannot be opened: {error}")
 
     async def step(self, action: Action) -> Observation:
+        """A note about an action that was carried out, such as a page that goes on loading, is an error only when nothing changed:
+        three errors in a row end an episode."""
+        tab, before, error = self.session.tab, self.page, ""
         try:
             await self.session.act(action)
-        except ActionFailed as error:
-            return await self._observe(str(error))
-        return await self._observe()
+        except ActionFailed as failure:
+            error = str(failure)
+        self.page = await self._observe(error)
+        if tab.notes and (self.page.url, self.page.text) != (before.url, before.text):
+            self.page = replace(self.page, error="")
+        return self.page
 
     async def score(self, answer: str) -> Outcome:
         with browser_faults():
