@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, AsyncIterator
+from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 from planact.env import EnvError
@@ -15,8 +16,9 @@ from planact.recipe import RecipeError
 from planact.types import Action, Observation, Outcome, Task
 from planact_envs.acting import ActionFailed
 from planact_envs.chromium.gate import Gate
-from planact_envs.chromium.launch import open_browser
+from planact_envs.chromium.launch import open_browsers
 from planact_envs.chromium.session import ChromiumSession
+from planact_envs.chromium.tab import Crashed, Hung, Navigated
 from planact_envs.suites import MakeEnv, World
 from planact_envs.webvoyager.judge import judge_answer
 
@@ -31,8 +33,8 @@ COUNTRY_SUFFIXES = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})  #
 class WebVoyagerEnv:
     """Pages load from the task's site, the rest of its domain and the world's hosts."""
 
-    def __init__(self, browser: Browser, world: World):
-        self.browser, self.world = browser, world
+    def __init__(self, running: Callable[[], Awaitable[Browser]], world: World):
+        self.running, self.world = running, world
         self.session: ChromiumSession | None = None
 
     async def reset(self, task: Task) -> Observation:
@@ -43,7 +45,7 @@ class WebVoyagerEnv:
             shutil.rmtree(self._folder(), ignore_errors=True)
             self._folder().mkdir(parents=True)
         gate = Gate((*site_hosts(task.start_url), *self.world.hosts))
-        self.session = await ChromiumSession.open(self.browser, self.world.form, gate, viewport=VIEWPORT)
+        self.session = await ChromiumSession.open(await self.running(), self.world.form, gate, viewport=VIEWPORT)
         try:
             await self.session.goto(task.start_url)
         except ActionFailed as error:
@@ -77,13 +79,24 @@ class WebVoyagerEnv:
             self.session = None
 
     async def _observe(self, error: str = "") -> Observation:
-        path = None
-        if self.world.screenshots is not None:
-            path = self._folder() / f"{len(self.screenshots):02}.png"
-        page = await self.session.observe(error, screenshot=path)
-        if page.screenshot is not None:
-            self.screenshots.append(Path(page.screenshot))
-        return page
+        page = await self.session.observe(error)
+        return replace(page, screenshot=await self._picture())
+
+    async def _picture(self) -> str | None:
+        """The path of a PNG of what is in view, None without a folder and for a page that cannot be drawn.
+
+        Asked of Chromium itself, because Playwright waits for fonts first, and live pages may wait for theirs for ever.
+        """
+        if self.world.screenshots is None:
+            return None
+        try:
+            drawn = await self.session.tab.send("Page.captureScreenshot", {"format": "png"})
+        except (Hung, Crashed, Navigated):
+            return None
+        path = self._folder() / f"{len(self.screenshots):02}.png"
+        path.write_bytes(base64.b64decode(drawn["data"]))
+        self.screenshots.append(path)
+        return str(path)
 
     def _folder(self) -> Path:
         return self.world.screenshots / self.task.id
@@ -91,11 +104,14 @@ class WebVoyagerEnv:
 
 @asynccontextmanager
 async def open_sites(world: World) -> AsyncIterator[MakeEnv]:
-    """One browser for all episodes. Raises RecipeError for a judge without screenshots, EnvError when there is no browser."""
+    """One browser for all episodes, and another when it is gone.
+
+    Raises RecipeError for a judge without screenshots, EnvError when there is no browser.
+    """
     if world.judge is not None and world.screenshots is None:
         raise RecipeError("webvoyager's judge looks at screenshots; set eval.screenshots to true")
-    async with open_browser() as browser:
-        yield partial(WebVoyagerEnv, browser, world)
+    async with open_browsers() as running:
+        yield partial(WebVoyagerEnv, running, world)
 
 
 def site_hosts(url: str) -> tuple[str, ...]:

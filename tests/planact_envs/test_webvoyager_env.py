@@ -14,6 +14,8 @@ from planact_envs.webvoyager.env import open_sites, site_hosts
 from planact_envs.webvoyager.tasks import load_tasks
 
 PAGE = b"<title>Harbour</title><h1>%s</h1><a href='/tides'>Tides</a><a href='http://elsewhere.example/'>Elsewhere</a>%s"
+LATE_FONT = """<script>setTimeout(() => { const font = new FontFace("Late", "url(/never)"); document.fonts.add(font); font.load() }, 2500)
+</script>"""
 TICKER = "<p id=clock></p><script>setInterval(() => document.getElementById('clock').textContent = performance.now(), 50)</script>"
 
 
@@ -134,6 +136,19 @@ async def test_an_action_that_cannot_be_carried_out_is_an_error_also_on_a_page_t
         await asyncio.sleep(0.3)  # the page goes on by itself
         second = await env.step(Action(Op.CLICK, element="99"))
         assert first.text != second.text and "99" in second.error
+        await env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+async def test_a_page_that_waits_for_a_font_is_photographed_all_the_same(tmp_path, task):
+    async with Site(LATE_FONT) as site, open_sites(World(screenshots=tmp_path)) as make_env:
+        env = make_env()
+        await env.reset(replace(task, start_url=f"http://{site.host}/"))
+        await asyncio.sleep(3)  # now the font is asked for
+        page = await env.step(Action(Op.NOTE, text="drawing"))
+        assert "/never" in site.asked and page.screenshot == str(tmp_path / task.id / "01.png")
+        assert env.screenshots[1].read_bytes().startswith(b"\x89PNG")
         await env.close()
 
 
