@@ -83,6 +83,15 @@ def test_a_scorer_that_the_suite_does_not_have_is_refused_before_a_model_is_miss
         evaluate(small("react", "eval.scorer=vab"), tmp_path)  # its executor is not trained
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("suite, scorer", [("miniweb-chromium", "miniweb"), ("miniwob", "miniwob")])
+def test_one_setting_takes_a_recipe_to_another_benchmark(small, tmp_path, suite, scorer):
+    if suite == "miniwob":
+        pytest.importorskip("browsergym.miniwob", reason="needs the extra browsergym")
+    _, summary, trajectories = evaluate(small("react", "agent.executor=base", "eval.limit=2", f"eval.suite={suite}"), tmp_path)
+    assert (summary.planned, summary.failure) == (2, 2) and {t.outcome.scorer for t in trajectories} == {scorer}
+
+
 def test_the_same_evaluation_again_runs_nothing_and_loads_no_model(noise):
     # From the recipe in the run folder, in a process of its own: torch is not even imported.
     _, runs, (folder, summary, _) = noise
