@@ -3,13 +3,13 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 EXTRAS := data,train,eval,envs
-DEV_EXTRAS := $(EXTRAS),dev
+DEV_EXTRAS := $(EXTRAS),browser,dev
 PINS := setup.cfg constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint format webarena bench clean
+.PHONY: help quickstart browser test test-slow lint format webarena bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,10 +18,16 @@ help: ## List these targets
 quickstart: $(VENV)/.installed ## Install, then train and evaluate a small ablation table on miniweb (CPU, no key)
 	$(BIN)/python scripts/ablate.py --config recipes/ablations/miniweb-quick.yaml
 
-test: $(VENV)/.installed-dev ## Run the tests that take seconds
+browser: $(VENV)/.installed-dev ## Find a Chromium, or get one: the distribution's package when root, else Playwright's own
+	@$(BIN)/python -c 'from planact_envs.chromium.launch import has_chromium; raise SystemExit(not has_chromium())' \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation; } \
+	|| $(BIN)/python -m playwright install chromium \
+	|| echo "No browser could be installed, so its tests are skipped. CHROMIUM=/path/to/one names one."
+
+test: browser ## Run the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: $(VENV)/.installed-dev ## Run all tests, those that train included
+test-slow: browser ## Run all tests, those that train included
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed-dev ## Check style and formatting

@@ -17,6 +17,29 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_WAIT
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
 
 
+NO_CHROMIUM = "no Chromium"
+
+
+def pytest_collection_modifyitems(items):
+    """Without a Chromium, the tests that need one are skipped; with PLANACT_NEED_CHROMIUM=1 nothing is run at all."""
+    from planact_envs.chromium.launch import has_chromium
+
+    wanting = [item for item in items if item.get_closest_marker("browser")]
+    if not wanting or has_chromium():
+        return
+    if os.environ.get("PLANACT_NEED_CHROMIUM") == "1":
+        raise pytest.UsageError(f"{NO_CHROMIUM}, and PLANACT_NEED_CHROMIUM=1 asks for one: `make browser`, or CHROMIUM=/path/to/one")
+    for item in wanting:
+        item.add_marker(pytest.mark.skip(reason=NO_CHROMIUM))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if NO_CHROMIUM in str(report.longrepr)]
+    if skipped:
+        advice = "`make browser` gets one, CHROMIUM=/path/to/one names one"
+        terminalreporter.section(f"{len(skipped)} BROWSER TESTS WERE SKIPPED: {NO_CHROMIUM}; {advice}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def pages():
     """Every page that links reach in miniweb."""

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable
 
 from planact.env import EnvError
@@ -39,6 +41,12 @@ def find_chromium() -> str | None:
             return found
         raise EnvError(f"CHROMIUM={named} is no program; name the browser's executable, or unset CHROMIUM")
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def has_chromium() -> bool:
+    """Whether `open_browser` can start one."""
+    downloads = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
+    return find_spec("playwright") is not None and (find_chromium() is not None or any(downloads.glob("chromium*")))
 
 
 @asynccontextmanager
