@@ -60,7 +60,7 @@ class Models:
     def judge(self, prompt: str, asked: str) -> str:
         if "or so" in asked:
             return "I cannot tell."
-        return "It is on the page.\nSUCCESS" if "10:30" in asked else "The second is missing are missing.\nNOT SUCCESS"
+        return "It is on the page.\nSUCCESS" if "10:30" in asked else "The title is wrong.\nNOT SUCCESS"
 
 
 def served(handler):
@@ -71,7 +71,9 @@ def served(handler):
 
 
 def chat_handler(models):
-    class Chat(Pages, BaseHTTPRequestHandler):
+    class Chat(BaseHTTPRequestHandler):
+        log_message = Pages.log_message
+
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             status, text = models.answer(request)
@@ -119,7 +121,7 @@ def test_episodes_are_run_photographed_judged_and_not_repeated(recipe, models, t
         (None, StopReason.ANSWERED),
     ]
     assert (summary.planned, summary.success, summary.failure, summary.unscored) == (4, 1, 2, 1)
-    assert hours.outcome.reason == "the judge says: SUCCESS; golden reference answer: 10:30"
+    assert hours.outcome.reason == "the judge says: SUCCESS; golden reference answer: half past ten"
     assert (phone.outcome.reason, phone.outcome.judgements) == ("no answer", ())
     assert monday.outcome.judgements[0].response == "I cannot tell."
     assert "341 pages" in books.answer  # written by the page's script
@@ -134,7 +136,7 @@ def test_episodes_are_run_photographed_judged_and_not_repeated(recipe, models, t
     shown = [base64.b64decode(part["image_url"]["url"].removeprefix("data:image/png;base64,")) for part in parts]
     assert shown == [p.read_bytes() for p in sorted((folder / "screenshots/Library--0").iterdir())]
     assert shown[0] != shown[1] and shown[0].startswith(PNG)
-    assert "10:30" not in json.dumps([messages[0] for messages in models.asked["judge"]])  # the reference answer
+    assert "half past ten" not in json.dumps(models.asked)  # the reference answer is for people
 
     calls = {role: len(asked) for role, asked in models.asked.items()}
     assert evaluate(recipe, tmp_path)[1:] == (summary, episodes)
