@@ -111,6 +111,7 @@ def main() -> None:
         "seconds_per_turn": round(sum(seconds for _, seconds in results) / turns, 2),
     }
     print(json.dumps(counts) if args.json else "  ".join(f"{name} {count}" for name, count in counts.items()))
+    raise SystemExit(counts["broke"] > 0)
 
 
 if __name__ == "__main__":

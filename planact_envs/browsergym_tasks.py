@@ -10,14 +10,14 @@ import asyncio
 import functools
 import threading
 from concurrent.futures import Future
-from typing import Any, Mapping, Sequence
+from typing import Any, Coroutine, Mapping, Sequence
 
 import gymnasium
 from browsergym.core.registration import register_task
 from browsergym.core.task import AbstractBrowserTask
 from playwright.sync_api import BrowserType, Locator, Page
 
-from planact.types import ELEMENT_OPS, Op
+from planact.types import ELEMENT_OPS, Op, Outcome
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import FLAGS, find_chromium
 from planact_envs.chromium.proxy import Proxy
@@ -50,6 +50,7 @@ class MiniwebTask(AbstractBrowserTask):
         super().__init__(seed)
         self.slow_mo = 0
         self.task = find(task_id)
+        self.episode = ""
 
     @classmethod
     def get_task_id(cls) -> str:
@@ -85,8 +86,9 @@ class MiniwebTask(AbstractBrowserTask):
                 _carry_out(move, page)
 
     def teardown(self) -> None:
-        self.episodes.close(self.episode)
-        self.database.close()
+        if self.episode:
+            self.episodes.close(self.episode)
+            self.database.close()
 
 
 def _answer(messages: Sequence[Message]) -> str | None:
@@ -101,7 +103,7 @@ def _answer(messages: Sequence[Message]) -> str | None:
     return None
 
 
-def _finish(work: Any) -> Any:
+def _finish(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     """The result of a coroutine that never has to wait: Playwright's loop runs in this thread, and asyncio allows no second one."""
     try:
         work.send(None)

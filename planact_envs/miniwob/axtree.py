@@ -12,12 +12,14 @@ from planact_envs.page import INTERACTIVE, MAX_DEPTH, Node, Page
 
 Row = Mapping[str, Any]  # one node of the accessibility tree as the DevTools protocol writes it
 
-ROLES = {role: role for role in (*INTERACTIVE, "heading", "list", "listitem", "table", "row", "cell", "option")}
+STRUCTURE = ("list", "listitem", "table", "row", "cell", "option")
+ROLES = {role: role for role in (*INTERACTIVE, "heading", *STRUCTURE)}
 ROLES |= dict.fromkeys(("searchbox", "spinbutton", "slider", "Date", "DateTime", "InputTime", "ColorWell"), "textbox")  # all can be filled
 ROLES |= dict.fromkeys(("tab", "menuitem", "treeitem"), "button") | {"switch": "checkbox", "listbox": "combobox"}
 ROLES |= {"gridcell": "cell", "columnheader": "cell", "rowheader": "cell", "StaticText": "text", "image": "text", "LabelText": "label"}
 DROPPED = frozenset({"InlineTextBox", "LineBreak"})  # the parts of a text, which Chromium lists again below it
 WHOLE_PAGE = frozenset({"html", "body"})  # click handlers on them are no element's
+INPUTS = frozenset({"textbox", "button", "checkbox", "radio"})
 NAMED_BY = ("title", "alt", "class", "id")
 STATES = ("checked", "disabled", "selected", "expanded")
 
@@ -57,17 +59,17 @@ class _Reader:
     def read(self, row: Row, depth: int) -> Iterator[Node]:
         tag, attributes = self.tag_of(row)
         role, bid = self.role(row, tag, attributes), row.get("browsergym_id", "")
+        if tag == "input" and role not in INPUTS:
+            tag = ""  # serializers write an input's type, and this one has none of those
         if role in INTERACTIVE and bid:
             yield self.element(row, role, bid, tag, attributes)
         elif role == "label":  # its text is the name of the field that it is for
             yield from (node for node in self.children(row, depth) if node.role != "text" or node.name not in self.names)
         elif bid in self.clickable and tag not in WHOLE_PAGE:
             yield from self.plain(row, bid, tag, attributes, depth)
-        elif role == "text":
-            yield from [Node("text", name)] if (name := _clean(_value(row, "name"))) else []
-        elif role == "heading":
-            yield Node("heading", _clean(_value(row, "name")), tag=tag)
-        elif role:
+        elif role in ("text", "heading"):
+            yield from self.words(row, role, tag, depth)
+        elif role in STRUCTURE:
             yield Node(role, tag=tag, children=tuple(self.children(row, depth)))
         elif _value(row, "role") not in DROPPED:
             yield from self.children(row, depth)
@@ -96,6 +98,14 @@ class _Reader:
                 yield Node("option", _clean(_value(child, "name")), states=_states(child), tag="option")
             else:
                 yield from self.options(child)
+
+    def words(self, row: Row, role: str, tag: str, depth: int) -> Iterator[Node]:
+        """A text or heading, or its parts when one of them can be acted on."""
+        inside = list(self.children(row, depth))
+        if any(any(_actable(node)) for node in inside):
+            yield from inside
+        elif name := _clean(_value(row, "name")):
+            yield Node(role, name, tag=tag if role == "heading" else "")
 
     def plain(self, row: Row, bid: str, tag: str, attributes: Mapping[str, str], depth: int) -> Iterator[Node]:
         """The element named by its text, then what else in it can be acted on.

@@ -74,13 +74,15 @@ class MiniwobEnv:
         return self._observe()
 
     def _step(self, action: Action) -> Observation:
+        error = ""
         try:
             self._act(action)
-        except ActionFailed as error:
-            return self._observe(str(error))
-        self._settle()
-        self._judge()
-        return self._observe()
+        except ActionFailed as failure:
+            error = str(failure)
+        if not self.ended:  # what happens after the end counts no more
+            self._settle()
+            self._judge()
+        return self._observe(error)
 
     def _judge(self) -> None:
         self.reward, self.ended, _, info = self.gym.validate(self.tab, [])

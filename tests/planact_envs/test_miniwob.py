@@ -19,6 +19,7 @@ from planact.types import Action, Op, Outcome, StopReason
 from planact_envs.chromium.launch import find_chromium
 from planact_envs.miniwob.browser import BrowserThread
 from planact_envs.miniwob.env import MiniwobEnv
+from planact_envs.miniwob.goals import read_goal
 from planact_envs.miniwob.tasks import SPLITS, load_tasks
 from planact_envs.observation import FORMS, read_elements
 
@@ -154,6 +155,15 @@ async def test_episodes_of_one_thread_do_not_touch_each_other(thread, tmp_path):
 async def test_a_page_that_asks_for_something_else_than_the_task_is_refused(env):
     with pytest.raises(EnvError, match=r'click-button.0 says .Click it.*asks .Click on the "no" button'):
         await env.reset(replace(TASKS["click-button.0"], intent="Click it."))
+
+
+async def test_the_goals_that_are_shipped_are_those_of_the_pages(thread):
+    for task in (
+        TASKS["click-pie.3"],
+        TASKS["terminal.1"],
+        TASKS["email-inbox-nl-turk.4"],
+    ):  # BrowserGym calls the first two not deterministic
+        assert await thread.run(read_goal, thread, task.template, int(task.params["seed"])) == task.intent
 
 
 async def test_pages_reach_no_network(env):

@@ -3,9 +3,11 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from planact_envs.miniwob.axtree import read_axtree
-from planact_envs.observation import render_page
+from planact_envs.miniwob.axtree import ROLES, read_axtree
+from planact_envs.observation import FORMS, read_elements, render_page
 
 
 class Sketch:
@@ -149,3 +151,28 @@ def test_no_depth_exhausts_the_stack(draw):
     for _ in range(3000):
         key = draw.row("list", inside=[key])
     assert render_page(draw.page(key, draw.text("shallow")).root, "t", "short") == "page 't'\nshallow"
+
+
+@st.composite
+def shapes(draw):
+    """What a row is made of, and how many of the rows before it stand inside it."""
+    role = draw(st.sampled_from([*ROLES, "generic", "MenuListPopup", "InlineTextBox", "none"]))
+    tag = draw(st.sampled_from(["div", "INPUT", "SELECT", "a", "BODY", "li", ""]))
+    attributes = draw(st.dictionaries(st.sampled_from(["class", "id", "contenteditable"]), st.sampled_from(["true", "a b", ""])))
+    extra = {"click": draw(st.booleans()), "ignored": draw(st.booleans()), "checked": draw(st.sampled_from(["true", "false", "mixed"]))}
+    name, value = draw(st.text(max_size=8)), draw(st.text(max_size=8))
+    return role, name, {"tag": tag, "attributes": attributes, "value": value, **extra}, draw(st.integers(0, 3)), draw(st.booleans())
+
+
+@settings(deadline=None)
+@given(st.lists(shapes(), max_size=10))
+def test_every_tree_is_read_and_what_has_an_id_is_in_every_form_once(rows):
+    sketch, loose = Sketch(), []
+    for number, (role, name, rest, inside, marked) in enumerate(rows):
+        taken, loose = loose[len(loose) - inside :] if inside else [], loose[: len(loose) - inside] if inside else loose
+        loose.append(sketch.row(role, name, bid=str(number) if marked else "", inside=taken, **rest))
+    page = sketch.page(*loose)
+    for form in FORMS:
+        text = render_page(page.root, page.title, form)
+        if form != "html":  # whose elements may lie around others
+            assert sorted(element.id for element in read_elements(text, form)) == sorted(page.nodes)
