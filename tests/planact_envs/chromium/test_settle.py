@@ -1,0 +1,71 @@
+"""An action's effects are waited for, and nothing else is."""
+
+import asyncio
+import time
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from planact.types import Op
+from planact_envs.chromium.settle import settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+def button(script):
+    return f'<button onclick="{script}">Go</button><p id=p>before</p><script></script>'
+
+
+async def slow(scope):
+    await asyncio.sleep(0.4)
+    return PlainTextResponse("after")
+
+
+UPDATES = {
+    "timer": "setTimeout(() => p.textContent = 'after', 400)",
+    "chain of timers": "setTimeout(() => setTimeout(() => p.textContent = 'after', 200), 200)",
+    "fetch": "fetch('/slow').then(r => r.text()).then(t => p.textContent = t)",
+    "fetch, then a timer": "fetch('/slow').then(() => setTimeout(() => p.textContent = 'after', 100))",
+    "request": "x = new XMLHttpRequest(); x.onload = () => p.textContent = x.responseText; x.open('GET', '/slow'); x.send()",
+    "frame of animation": "requestAnimationFrame(() => p.textContent = 'after')",
+    "navigation": "setTimeout(() => location = '/slow', 100)",
+}
+
+
+@pytest.mark.parametrize("kind", UPDATES)
+async def test_an_update_that_a_click_causes_is_seen(visitor, site, kind):
+    site.pages |= {"/": button(UPDATES[kind]), "/slow": slow}
+    await visitor.open()
+    assert await visitor.do(Op.CLICK, "Go") == ""
+    assert "after" in visitor.seen.text
+
+
+async def seconds(work):
+    start = time.perf_counter()
+    await work
+    return time.perf_counter() - start
+
+
+async def test_a_page_that_settles_at_once_is_not_waited_for(visitor, site):
+    """20 ms are the window of quiet; the fastest of ten tells, for the machine may be busy."""
+    site.pages["/"] = button("p.textContent = 'after'")
+    await visitor.open()
+    await visitor.do(Op.CLICK, "Go")
+    assert min([await seconds(settle(visitor.session.tab)) for _ in range(10)]) < 0.05
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "(async () => { while (1) { await new Promise(r => setTimeout(r, 50)); p.textContent += '.' } })()",
+        "setInterval(() => p.textContent += '.', 10)",
+        "setTimeout(() => p.textContent = 'never mind', 60000)",
+        "(function turn() { p.textContent += '.'; requestAnimationFrame(turn) })()",
+    ],
+    ids=["polling", "interval", "long timer", "animation"],
+)
+async def test_what_never_ends_is_not_waited_for_to_the_end(visitor, site, script):
+    site.pages["/"] = button(script)
+    await visitor.open()
+    assert await visitor.do(Op.CLICK, "Go") == ""
+    assert min([await seconds(visitor.do(Op.HOVER, "Go")) for _ in range(2)]) < 1.9  # 1 s of patience; the deadline here is 2 s
