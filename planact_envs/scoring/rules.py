@@ -68,6 +68,7 @@ async def judged(rules: Rules, questions: list[Question], ending: Ending) -> Out
 
 
 async def find(rules: Rules, task: Task, ending: Ending) -> Findings:
+    """The first kind of check with a fault ends it: pages are opened last."""
     checks = {"string_match": answer_check, "url_match": url_check, "program_html": page_check}
     faults: list[str] = []
     questions: list[Question] = []
@@ -76,6 +77,8 @@ async def find(rules: Rules, task: Task, ending: Ending) -> Findings:
             raise Unscorable(f"evaluation type {kind!r}; known are {', '.join(checks)}")
         new_faults, new_questions = await checks[kind](rules, task, ending)
         faults, questions = faults + new_faults, questions + new_questions
+        if faults:
+            break
     return faults, questions
 
 
@@ -133,7 +136,7 @@ async def page_check(rules: Rules, task: Task, ending: Ending) -> Findings:
         text = html.unescape(text) if rules.unescape else text
         required = target["required_contents"]
         where = f"page {target['url']}: {target['locator'] or 'its HTML'}"
-        if "exact_match" in required:
+        if isinstance(required.get("exact_match"), str):
             if rules.clean(required["exact_match"]) != rules.clean(text):
                 faults.append(f"{where}: expected {required['exact_match']!r}, got {text[:200]!r}")
         elif isinstance(required.get("must_include"), list):
@@ -196,5 +199,7 @@ async def read(target: Mapping[str, Any], ending: Ending, page: Page) -> str:
             await page.evaluate(READ, click)
     try:
         return str(await page.evaluate(READ, parts))
-    except PlaywrightError:
+    except PlaywrightError as error:
+        if page.is_closed() or "crashed" in error.message:
+            raise
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -36,8 +37,6 @@ SCORERS: dict[str, Callable[[Task, Ending], Awaitable[Outcome]]] = {
     "webarena": browsergym.score_webarena,
     verified.NAME: verified.score,
 }
-
-
 LIMITS = Limits(navigation=60.0, action=20.0)  # seconds; ours: Magento and GitLab take long on the first visit
 
 
@@ -86,6 +85,8 @@ class WebArenaEnv:
         await self.close()
         self.task = self.sites.resolve_task(task)
         self.seen = 0  # pages
+        if self.world.screenshots:  # those of an attempt that was cut off are not this episode's
+            shutil.rmtree(self.world.screenshots / task.id, ignore_errors=True)
         with browser_faults():
             self.session = await self.open_session(storage_state=await self.logins.state(tuple(task.eval["login"])))
             self.recorder = NetworkRecorder(self.session.context) if self.world.scorer == verified.NAME else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from planact_envs.chromium.session import ChromiumSession
 
-MAX_AGE = 1800.0  # seconds before a state is made anew: Magento's sessions end after an hour without use
+MAX_AGE = 600.0  # seconds before a state is made anew: Magento signs an administrator out after 900 without use
 TIMEOUT = 60_000.0  # milliseconds for a form to come and for the page after it; GitLab is slow to wake
 
 

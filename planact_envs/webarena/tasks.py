@@ -23,6 +23,8 @@ INSTALLED = {  # suite -> (distribution, file in it), the first that is installe
 }
 PATHS = {"webarena-lite": "PLANACT_WEBARENA_LITE_TASKS", "webarena": "PLANACT_WEBARENA_TASKS"}  # environment variables
 REQUIRED = {"task_id": int, "sites": list, "intent": str, "start_url": str, "intent_template_id": int, "eval": dict}
+EVALUATION = {"eval_types": list, "reference_answers": dict | None, "reference_url": str | None, "program_html": list}
+PAGE_CHECK = {"url": str, "locator": str, "required_contents": dict}
 _LOGIN = re.compile(r"([\w.]+)_state\.json$")
 
 
@@ -78,9 +80,15 @@ def task_of(suite: str, row: Any, where: str) -> Task:
 
     `eval` is the entry's own, and beside it "login", the sites to be signed in to, and "geolocation".
     """
-    for key, kind in REQUIRED.items():
-        if not isinstance(row, Mapping) or not isinstance(row.get(key), kind):
-            raise RecipeError(f"{where}: `{key}` is missing or is no {kind.__name__}")
+    _check(row, REQUIRED, where)
+    evaluation = {"reference_answers": {}, "reference_url": "", "program_html": []} | row["eval"]
+    _check(evaluation, EVALUATION, f"{where}, eval")
+    for check in evaluation["program_html"]:
+        _check(check, PAGE_CHECK, f"{where}, program_html")
+    for contents in [evaluation["reference_answers"] or {}, *(check["required_contents"] for check in evaluation["program_html"])]:
+        for kind, value in contents.items():
+            if not all(isinstance(text, str) for text in (value if isinstance(value, list) else [value])):
+                raise RecipeError(f"{where}: `{kind}` is neither a text nor a list of texts")
     login = _LOGIN.search(row.get("storage_state") or "")
     extra = {"login": login[1].split(".") if login else [], "geolocation": row.get("geolocation")}
     return Task(
@@ -92,8 +100,14 @@ def task_of(suite: str, row: Any, where: str) -> Task:
         start_url=row["start_url"],
         template=str(row["intent_template_id"]),
         params={name: str(value) for name, value in (row.get("instantiation_dict") or {}).items()},
-        eval=row["eval"] | extra,
+        eval=evaluation | extra,
     )
+
+
+def _check(data: Any, wanted: Mapping[str, Any], where: str) -> None:
+    for key, kind in wanted.items():
+        if not isinstance(data, Mapping) or not isinstance(data.get(key), kind):
+            raise RecipeError(f"{where}: `{key}` is missing or is no {getattr(kind, '__name__', kind)}")
 
 
 def number_of(task: Task) -> int:

@@ -70,6 +70,7 @@ async def test_choices_in_an_answer_are_read_by_vab_only():
         {"reference_answers": {"must_exclude": ["x"]}},
         {"reference_answers": {"fuzzy_match": "twelve"}},
         {"reference_url": "http://a/", "url_note": "PRED in GOLD"},
+        {"program_html": [{"url": "func:nothing()", "locator": "", "required_contents": {}}]},
     ],
 )
 async def test_what_a_scorer_does_not_know_leaves_the_task_unscored_with_the_reason(evaluation):

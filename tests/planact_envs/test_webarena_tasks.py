@@ -28,6 +28,10 @@ ENTRY = {
 }
 
 
+def with_eval(**evaluation):
+    return ENTRY | {"eval": ENTRY["eval"] | evaluation}
+
+
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     def write_(data):
@@ -68,6 +72,10 @@ def test_an_entry_without_a_login_or_an_old_number(write):
         ([ENTRY, ENTRY], "holds a task twice"),
         ([ENTRY | {"intent": 5}], "entry 0: `intent` is missing or is no str"),
         ([ENTRY, 5], "entry 1: `task_id` is missing"),
+        ([ENTRY | {"eval": {}}], "eval: `eval_types` is missing"),
+        ([with_eval(program_html=[{"url": "last"}])], "program_html: `locator` is missing"),
+        ([with_eval(program_html=[5])], "program_html: `url` is missing"),
+        ([with_eval(reference_answers={"must_include": [5]})], "`must_include` is neither a text nor a list of texts"),
     ],
 )
 def test_a_file_of_another_form_is_refused_with_the_place(write, data, said):

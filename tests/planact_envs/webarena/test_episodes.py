@@ -204,6 +204,7 @@ async def test_an_answer_a_page_and_a_comment(world):
     assert "Hello somebody" in seen.text and '<a id="1"> Lamp </a>' in seen.text and "id=" not in seen.outline
 
 
+@pytest.mark.slow
 async def test_without_a_judge_a_task_that_needs_one_is_unscored(world):
     found = await episodes(["judged", "impossible"])
     assert [one.outcome.success for one in found.values()] == [None, True]
