@@ -9,9 +9,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from planact.recipe import Recipe
-from planact_train.muon import MuonAdamW
 from planact_train.pretraining import conversations, crawl, phrases_of, wander
-from planact_train.settings import sft_config
+from planact_train.settings import MUON, sft_config
 from planact_train.tiny import new_model, train_tokenizer
 from planact_train.trainer import AnswerTrainer, ProgressLine
 
@@ -20,12 +19,12 @@ HELD_OUT = 128  # conversations on which the exactness of answers is measured
 
 def pretrain(recipe: Recipe, out: Path) -> float:
     """Train the base that `recipe.pretrain` describes and save it in `out`. Returns the share of held-out answers that are exact."""
-    settings, rows = recipe.pretrain, _rows(recipe)
-    tokenizer = train_tokenizer((m["content"] for row in rows for m in (*row["prompt"], *row["completion"])), settings.vocab_size)
-    model = new_model(tokenizer, settings.hidden_size, settings.layers, recipe.seed)
+    shape, settings, rows = recipe.pretrain, recipe.sft_for("planner"), _rows(recipe)
+    tokenizer = train_tokenizer((m["content"] for row in rows for m in (*row["prompt"], *row["completion"])), shape.vocab_size)
+    model = new_model(tokenizer, shape.hidden_size, shape.layers, recipe.seed)
     print(f"base model: {model.num_parameters():,} parameters, vocabulary {len(tokenizer)}")
     rows = Dataset.from_list(rows)
-    config = sft_config(recipe.sft_for("planner"), out / "training", recipe.seed, assistant_only_loss=True)
+    config = sft_config(settings, out / "training", recipe.seed, assistant_only_loss=True)
     trainer = AnswerTrainer(
         model=model,
         args=config,
@@ -33,7 +32,7 @@ def pretrain(recipe: Recipe, out: Path) -> float:
         eval_dataset=rows.select(range(recipe.pretrain.conversations, len(rows))),
         processing_class=tokenizer,
         callbacks=[ProgressLine("pretraining")],
-        optimizers=(MuonAdamW(model.named_parameters(), config.learning_rate, config.adam_beta2, config.weight_decay), None),
+        muon=settings.get("optim") == MUON,
     )
     trainer.train()
     exact = trainer.evaluate()["eval_exact"]

@@ -11,12 +11,13 @@ from trl import ModelConfig, SFTConfig
 from planact.recipe import RecipeError
 
 Config = TypeVar("Config", SFTConfig, ModelConfig)
+MUON = "muon"  # of `optim`: planact_train.muon's; TRL knows every other name
 MODEL_KEYS = frozenset(f.name for f in dataclasses.fields(ModelConfig))
 
 
 def sft_config(settings: Mapping[str, Any], output_dir: Path, seed: int, **overrides: Any) -> SFTConfig:
     """TRL's SFTConfig of the recipe. Raises RecipeError on what TRL does not accept."""
-    keys = {key: value for key, value in settings.items() if key not in MODEL_KEYS}
+    keys = {key: value for key, value in settings.items() if key not in MODEL_KEYS and (key, value) != ("optim", MUON)}
     return _made(SFTConfig, {"seed": seed, "data_seed": seed} | keys | {"output_dir": str(output_dir)} | overrides)
 
 

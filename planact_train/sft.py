@@ -20,7 +20,7 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from planact.layout import FINISHED, data_folder, model_folder, model_settings, write_json
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
-from planact_train.settings import model_config, sft_config
+from planact_train.settings import MUON, model_config, sft_config
 from planact_train.trainer import AnswerTrainer, ProgressLine
 
 
@@ -39,6 +39,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
         args=sft_config(settings, folder, recipe.seed, model_init_kwargs=_init_kwargs(model)),
         train_dataset=rows,
         processing_class=tokenizer,
+        muon=settings.get("optim") == MUON,
         quantization_config=get_quantization_config(model),
         peft_config=get_peft_config(model),
         callbacks=[ProgressLine(f"train {role} {recipe.name}")],

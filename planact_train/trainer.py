@@ -14,18 +14,29 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTTrainer
 
 from planact.progress import Progress
+from planact_train.muon import MuonAdamW
 
 # Settings of models that scale or cap their logits; TRL's code knows what each of them means.
 SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 
 
 class AnswerTrainer(SFTTrainer):
-    """Same loss as SFTTrainer: mean negative log-likelihood of the answer's tokens over the accumulated batch."""
+    """Same loss as SFTTrainer: mean negative log-likelihood of the answer's tokens over the accumulated batch.
 
-    def __init__(self, *args, **kwargs):
+    `muon` takes planact_train.muon's optimizer in place of the one that the arguments name.
+    """
+
+    def __init__(self, *args, muon: bool = False, **kwargs):
+        self.muon = muon
         super().__init__(*args, **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)  # ProgressLine stands in for both
+
+    def create_optimizer(self, model=None):
+        if self.muon and self.optimizer is None:
+            parameters = (self.model if model is None else model).named_parameters()
+            self.optimizer = MuonAdamW(parameters, self.args.learning_rate, self.args.adam_beta2, self.args.weight_decay)
+        return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset=None):
         sampler = super()._get_train_sampler(train_dataset)

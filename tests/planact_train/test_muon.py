@@ -63,3 +63,27 @@ def test_a_saved_state_goes_on_as_if_never_stopped():
 def test_a_closure_is_refused():
     with pytest.raises(ValueError, match="no closure"):
         MuonAdamW(model().named_parameters(), 0.1, 0.95, 0.0).step(lambda: 0)
+
+
+def test_a_recipe_names_muon_as_its_optimizer(base, conversations, tmp_path):
+    from datasets import Dataset
+
+    from planact_train.settings import MUON, sft_config
+    from planact_train.trainer import AnswerTrainer
+
+    settings = {
+        "optim": MUON,
+        "use_cpu": True,
+        "bf16": False,
+        "learning_rate": 0.5,
+        "adam_beta2": 0.9,
+        "weight_decay": 0.25,
+        "max_length": 512,
+    }
+    config = sft_config(settings | {"report_to": "none", "max_length": 512}, tmp_path, seed=0)
+    rows = Dataset.from_list(conversations[:8])
+    optimizer = AnswerTrainer(model=str(base), args=config, train_dataset=rows, muon=True).create_optimizer()
+    assert isinstance(optimizer, MuonAdamW)
+    assert {(group["lr"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.5, 0.25)}
+    plain = AnswerTrainer(model=str(base), args=config, train_dataset=rows).create_optimizer()
+    assert type(plain) is torch.optim.AdamW
