@@ -94,3 +94,14 @@ def answer(what: str, text: str) -> Stage:
 
 def stop() -> Stage:
     return Stage("Stop: the task is done.", "Nothing is left to do.", (Move(Op.STOP),))
+
+
+def stop_on_page() -> Stage:
+    """The end of a task that asks for a page."""
+    return Stage("Stop: this is the page.", "The page that was asked for is open.", (Move(Op.STOP),))
+
+
+def answer_if_there(what: str) -> Stage:
+    """The end of a task that cannot be done. The step does not say so: no plan can know before the page is seen."""
+    reasoning = f"The page shows the {what}, if there is one."
+    return Stage(f"Report the {what}, or N/A if there is none.", reasoning, (Move(Op.INFEASIBLE, text="N/A"),))
