@@ -80,7 +80,7 @@ def check_scorer(suite: Suite, scorer: str) -> None:
         raise RecipeError(f"{suite.name} has no scorer {scorer!r}; set eval.scorer to {' or '.join(suite.scorers)}")
 
 
-def _miniweb() -> Suite:
+def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb import tasks, world
     from planact_envs.miniweb.env import MiniwebEnv
     from planact_envs.miniweb.scorer import SCORER
@@ -90,7 +90,7 @@ def _miniweb() -> Suite:
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         yield partial(MiniwebEnv, settings.form)
 
-    return Suite("miniweb", world.MINIWEB_VERSION, tasks.load_tasks, (SCORER,), open_, ScriptedTeacher)
+    return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher)
 
 
-_SUITES: dict[str, Callable[[], Suite]] = {"miniweb": _miniweb}
+_SUITES: dict[str, Callable[[], Suite]] = {name: partial(_miniweb, name) for name in ("miniweb", "miniweb-short")}

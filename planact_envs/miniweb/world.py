@@ -8,7 +8,7 @@ import sqlite3
 
 from planact_envs.miniweb.content import code, forum, people, shop
 
-MINIWEB_VERSION = "0.1.0"  # goes with every result: numbers from two versions are not comparable
+MINIWEB_VERSION = "1.0.0"  # goes with every result: numbers from two versions are not comparable
 WORLD_SEED = 7
 SITES = (shop, forum, code)
 
