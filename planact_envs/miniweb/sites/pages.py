@@ -36,6 +36,11 @@ NOTICES = {  # shown once after a change; the answer to a post names one in its 
     "closed": "The issue has been closed.",
     "reopened": "The issue has been opened again.",
     "assigned": "The assignee has been saved.",
+    "joined": "You joined this community.",
+    "left": "You left this community.",
+    "thread": "Your thread has been published.",
+    "reply": "Your reply has been added.",
+    "crosspost": "The thread has been crossposted.",
     "empty": "Please fill in all fields.",
     "quantity": "The quantity must be from 1 to 5.",
 }
