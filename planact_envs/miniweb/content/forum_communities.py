@@ -15,9 +15,9 @@ CREATE TABLE forum_community (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, title TE
 CREATE TABLE forum_thread (id INTEGER PRIMARY KEY, community TEXT, title TEXT, author TEXT, points INTEGER, created TEXT, body TEXT,
     fits TEXT, product TEXT, offer TEXT);
 CREATE TABLE forum_reply (id INTEGER PRIMARY KEY, thread INTEGER, author TEXT, created TEXT, body TEXT);
-CREATE TABLE forum_joined (id INTEGER PRIMARY KEY, community TEXT);
+CREATE TABLE forum_joined (id INTEGER PRIMARY KEY AUTOINCREMENT, community TEXT);
 CREATE TABLE forum_accepted (id INTEGER PRIMARY KEY, community TEXT);
-"""
+"""  # forum_joined never gives an id twice: leaving one community and joining another is not a changed row
 
 COMMUNITIES = (
     "Harbour Walkers", "Quiet Readers", "Attic Finds", "Night Swimmers", "Slow Cooks", "Rail Fans", "Kite Makers", "Window Farmers",

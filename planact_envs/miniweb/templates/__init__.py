@@ -1,8 +1,9 @@
 """Task templates: what is asked, how the oracle solves it, and how it is judged."""
 
-from planact_envs.miniweb.templates import code, forum, shop
+from planact_envs.miniweb.templates import code, forum, forum_changes, forum_questions, shop
 from planact_envs.miniweb.templates.base import Template
 
-TEMPLATES: dict[str, Template] = {template.name: template for site in (shop, forum, code) for template in site.TEMPLATES}
+SITES = (shop, forum, code, forum_questions, forum_changes)
+TEMPLATES: dict[str, Template] = {template.name: template for site in SITES for template in site.TEMPLATES}
 
 __all__ = ["TEMPLATES", "Template"]

@@ -105,3 +105,24 @@ def answer_if_there(what: str) -> Stage:
     """The end of a task that cannot be done. The step does not say so: no plan can know before the page is seen."""
     reasoning = f"The page shows the {what}, if there is one."
     return Stage(f"Report the {what}, or N/A if there is none.", reasoning, (Move(Op.INFEASIBLE, text="N/A"),))
+
+
+# Forum communities and two sites.
+
+
+def search_communities(value: Value) -> Stage:
+    return search("communities", value, "The communities page has a search box.")
+
+
+def search_writers(value: Value) -> Stage:
+    return search("writers", value, "The writers page has a search box.")
+
+
+def visit(home: str) -> Stage:
+    """Type the address of another site's home page, which the request names."""
+    return Stage(f"Go to the site '{home}'.", "The rest is on this site.", (Move(Op.GOTO, text=home),))
+
+
+def conclude(what: str, text: str) -> Stage:
+    """Report something that follows from several pages."""
+    return Stage(f"Report {what}.", "All pages that are needed have been read.", (Move(Op.STOP, text=text),))
