@@ -6,11 +6,11 @@ import functools
 import random
 import sqlite3
 
-from planact_envs.miniweb.content import code, forum, forum_communities, people, shop
+from planact_envs.miniweb.content import admin, code, forum, forum_communities, people, shop, shop_outlet
 
 MINIWEB_VERSION = "1.0.0"  # goes with every result: numbers from two versions are not comparable
 WORLD_SEED = 7
-SITES = (shop, forum, code, forum_communities)
+SITES = (shop, forum, code, forum_communities, shop_outlet, admin)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from planact_envs.miniweb.content.people import ME, TODAY
 from planact_envs.miniweb.database import Row, one, rows
+from planact_envs.miniweb.sites import shop_outlet
 from planact_envs.miniweb.sites.pages import best_matches, done, form, page, paginate
 
 QUANTITIES = ("1", "2", "3", "4", "5")
@@ -200,4 +201,5 @@ ROUTES = [
     Route("/account", account_save, methods=["POST"]),
     Route("/account/edit", account_edit),
     Route("/review", review, methods=["POST"]),
+    *shop_outlet.ROUTES,
 ]
