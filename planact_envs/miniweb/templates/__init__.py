@@ -1,9 +1,9 @@
 """Task templates: what is asked, how the oracle solves it, and how it is judged."""
 
-from planact_envs.miniweb.templates import code, forum, forum_changes, forum_questions, shop
+from planact_envs.miniweb.templates import code, forum, forum_changes, forum_questions, shop, two_site
 from planact_envs.miniweb.templates.base import Template
 
-SITES = (shop, forum, code, forum_questions, forum_changes)
+SITES = (shop, forum, code, forum_questions, forum_changes, two_site)
 TEMPLATES: dict[str, Template] = {template.name: template for site in SITES for template in site.TEMPLATES}
 
 __all__ = ["TEMPLATES", "Template"]

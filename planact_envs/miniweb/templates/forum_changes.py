@@ -123,7 +123,7 @@ def reply_evaluate(db: Database, params: Params) -> dict[str, Any]:
     return changes(added, url=f"{URL}/thread/{thread['id']}", shows=[f"{text} ({ME}"])
 
 
-def crosspost_instances(db: Database) -> list[Params]:
+def misplaced(db: Database) -> list[Params]:
     sql = "SELECT t.title AS thread, c.title AS community FROM forum_thread t JOIN forum_community c ON slug = community WHERE fits <> ''"
     return rows(db, f"{sql} ORDER BY t.id")
 
@@ -170,20 +170,9 @@ CROSSPOST = (
     "The thread '{thread}' in the community '{community}' names a community where it may fit better. Crosspost it there.",
     "In the community '{community}' there is the thread '{thread}'. Crosspost it to the community that it names.",
 )
-THREAD, COMMUNITY = ("thread",), ("community",)
+MEMBER, COMMUNITY, THREAD = ("member",), ("community",), ("thread",)
 TEMPLATES = (
-    Template("forum.switch", SITE, SWITCH, ("member",), switch_instances, switch_solve, switch_evaluate, "change", weight=3),
+    Template("forum.switch", SITE, SWITCH, MEMBER, switch_instances, switch_solve, switch_evaluate, "change", weight=3),
     Template("forum.reply", SITE, REPLY, COMMUNITY, reply_instances, reply_solve, reply_evaluate, "change", unseen=True, weight=3),
-    Template(
-        "forum.crosspost",
-        SITE,
-        CROSSPOST,
-        THREAD,
-        crosspost_instances,
-        crosspost_solve,
-        crosspost_evaluate,
-        "change",
-        unseen=True,
-        weight=3,
-    ),
+    Template("forum.crosspost", SITE, CROSSPOST, THREAD, misplaced, crosspost_solve, crosspost_evaluate, "change", unseen=True, weight=3),
 )
