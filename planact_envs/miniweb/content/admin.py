@@ -9,7 +9,7 @@ import random
 import sqlite3
 
 from planact_envs.miniweb.content.people import ME, MONTHS, Crowd
-from planact_envs.miniweb.content.shop import KINDS, PRAISE, money
+from planact_envs.miniweb.content.shop import KINDS, PRAISE, cents, money
 
 SCHEMA = f"""
 CREATE TABLE admin_customer (id INTEGER PRIMARY KEY, name TEXT UNIQUE, email TEXT UNIQUE, city TEXT, since TEXT);
@@ -79,10 +79,6 @@ def fill_orders(db: sqlite3.Connection, rng: random.Random, names: tuple[str, ..
 
 def closed_status(rng: random.Random) -> str:
     return rng.choice(("Delivered", "Delivered", "Delivered", "Shipped", "Cancelled"))
-
-
-def cents(price: str) -> int:
-    return int(price.replace("$", "").replace(".", ""))
 
 
 def fill_reviews(db: sqlite3.Connection, rng: random.Random, names: tuple[str, ...]) -> None:

@@ -47,10 +47,10 @@ def asked_order(request: Request) -> Row:
 
 async def order(request: Request) -> Response:
     db, found = request.state.db, asked_order(request)
-    sql = "SELECT product, quantity, sku FROM every_item LEFT JOIN shop_product ON name = product WHERE number = ?"
+    items = rows(db, "SELECT product, quantity FROM every_item WHERE number = ?", found["number"])
     notes = rows(db, "SELECT body FROM admin_note WHERE number = ? ORDER BY id", found["number"])
     buyer = one(db, "SELECT id FROM admin_customer WHERE name = ?", found["customer"])
-    context = {"order": found, "items": rows(db, sql, found["number"]), "notes": notes, "buyer": buyer, "statuses": STATUSES}
+    context = {"order": found, "items": items, "notes": notes, "buyer": buyer, "statuses": STATUSES}
     return page(request, "admin/order.html", title=f"Order {found['number']}", **context)
 
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planact_envs.miniweb.content.admin import PERCENTS, REPORT_MONTHS, cents
-from planact_envs.miniweb.content.shop import KINDS, money
+from planact_envs.miniweb.content.admin import PERCENTS, REPORT_MONTHS
+from planact_envs.miniweb.content.shop import KINDS, cents, money
 from planact_envs.miniweb.database import Row, one, rows
 from planact_envs.miniweb.sites.pages import best_matches, done, form, page, paginate
 

@@ -1,9 +1,21 @@
 """Task templates: what is asked, how the oracle solves it, and how it is judged."""
 
-from planact_envs.miniweb.templates import code, forum, forum_changes, forum_questions, shop, two_site
+from planact_envs.miniweb.templates import (
+    admin,
+    admin_goods,
+    admin_reports,
+    code,
+    forum,
+    forum_changes,
+    forum_questions,
+    shop,
+    shop_long,
+    shop_outlet,
+    two_site,
+)
 from planact_envs.miniweb.templates.base import Template
 
-SITES = (shop, forum, code, forum_questions, forum_changes, two_site)
+SITES = (shop, forum, code, shop_long, shop_outlet, admin, admin_goods, admin_reports, forum_questions, forum_changes, two_site)
 TEMPLATES: dict[str, Template] = {template.name: template for site in SITES for template in site.TEMPLATES}
 
 __all__ = ["TEMPLATES", "Template"]

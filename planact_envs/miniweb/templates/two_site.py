@@ -7,10 +7,9 @@ from typing import Any
 
 from planact_envs.miniweb.content.code import LABELS
 from planact_envs.miniweb.content.forum_communities import COMMUNITIES, slug_of
-from planact_envs.miniweb.content.shop import money
+from planact_envs.miniweb.content.shop import cents, money
 from planact_envs.miniweb.database import one, rows
 from planact_envs.miniweb.sites import HOME
-from planact_envs.miniweb.sites.shop import cents_of
 from planact_envs.miniweb.solution import Fact, Solution, Stage
 from planact_envs.miniweb.templates import code, forum, shop
 from planact_envs.miniweb.templates.base import Database, Params, Template, end_on, report
@@ -186,7 +185,7 @@ def find_their_product(db: Database, params: Params) -> tuple[tuple[Stage, ...],
 def saving(db: Database, params: Params) -> str:
     found = thread(db, params)
     price = shop.product(db, found["product"])["price"]
-    return money(cents_of(price) - cents_of(found["offer"]))
+    return money(cents(price) - cents(found["offer"]))
 
 
 def offer_solve(db: Database, params: Params) -> Solution:
