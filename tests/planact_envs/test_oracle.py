@@ -14,7 +14,7 @@ from planact_envs.miniweb.templates import TEMPLATES
 # Tasks that differ in their wording only have the same solution and the same evaluation: one of them stands for all.
 ALL = list({(t.template, *sorted(t.params.items())): t for t in all_tasks().values()}.values())
 BY_TEMPLATE = {name: [task for task in ALL if task.template == name] for name in TEMPLATES}
-TRAINED = 6  # training tasks of each template in the default run; all test and validation tasks are in it
+TRAINED = 3  # training tasks of each template in the default run; all test and validation tasks are in it
 
 
 def sample(tasks):

@@ -103,7 +103,7 @@ def stop_on_page() -> Stage:
 
 def answer_if_there(what: str) -> Stage:
     """The end of a task that cannot be done. The step does not say so: no plan can know before the page is seen."""
-    reasoning = f"The page shows the {what}, if there is one."
+    reasoning = "The page shows it, if there is one."
     return Stage(f"Report the {what}, or N/A if there is none.", reasoning, (Move(Op.INFEASIBLE, text="N/A"),))
 
 
