@@ -232,7 +232,7 @@ PAID = (
 TODAY_PRICE = (
     "What would one piece each of what I bought in the orders '{order}' and '{other}' cost today, together?",
     "Add up the present prices of the products from my orders '{order}' and '{other}'.",
-    "I want the products of orders '{order}' and '{other}' again, one of each. How much is that at today's prices?",
+    "I want the products of orders '{order}' and '{other}' again. How much is one of each now?",
 )
 NO_PART = (
     "What is the number of the spare part for the product of my order '{order}'?",
