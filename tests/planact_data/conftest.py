@@ -31,7 +31,7 @@ def recipe():
 @pytest.fixture(scope="session")
 def solved():
     """Three solved trajectories of 3, 4 and 7 turns. The last one carries a value from page to page."""
-    suite = load_suite("miniweb")
+    suite = load_suite("miniweb-short")
     tasks = [next(task for task in suite.tasks("train") if task.template == name) for name in ("shop.price", "forum.karma", "shop.spare")]
 
     async def run():

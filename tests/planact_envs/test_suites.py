@@ -40,10 +40,11 @@ def foreign(tmp_path, monkeypatch):
     sys.modules.pop("toyworld", None)
 
 
-async def test_miniweb():
-    suite = load_suite("miniweb")
-    assert suite.name == "miniweb" and suite.version.count(".") == 2
-    assert len(suite.tasks("train")) > len(suite.tasks("test")) > len(suite.tasks("validation")) > 0
+@pytest.mark.parametrize("name", ["miniweb", "miniweb-short"])
+async def test_miniweb(name):
+    suite = load_suite(name)
+    assert suite.name == name and suite.version.count(".") == 2
+    assert len(suite.tasks("train")) > len(suite.tasks("test")) >= len(suite.tasks("validation")) > 0
     assert all(task.suite == "miniweb" and task.split == "test" for task in suite.tasks("test"))
     async with suite.open(World("html", suite.scorers[0])) as make_env:
         one, other = make_env(), make_env()
@@ -51,6 +52,12 @@ async def test_miniweb():
     teacher = suite.teacher("short", "browsergym", 0.25, 3)
     assert isinstance(teacher, ScriptedTeacher)
     assert (teacher.form, teacher.grammar, teacher.error_rate, teacher.seed) == ("short", "browsergym", 0.25, 3)
+
+
+def test_the_suites_of_miniweb_are_one_world():
+    full, short = load_suite("miniweb"), load_suite("miniweb-short")
+    assert full.version == short.version and full.scorers == short.scorers
+    assert len(full.tasks("test")) > len(short.tasks("test"))
 
 
 def test_a_scorer_that_a_suite_does_not_have_is_refused():
