@@ -12,9 +12,10 @@ from starlette.applications import Starlette
 from starlette.routing import Host
 
 from planact_envs.miniweb.sites import admin, code, forum, shop
+from planact_envs.miniweb.sites import map as map_site
 from planact_envs.miniweb.sites.pages import not_found
 
-SITES = {"shop": shop, "admin": admin, "forum": forum, "code": code}
+SITES = {"shop": shop, "admin": admin, "forum": forum, "code": code, "map": map_site}
 HOME = {name: f"http://{name}.miniweb/" for name in SITES}
 HOSTS = frozenset(f"{name}.miniweb" for name in SITES)
 

@@ -54,6 +54,13 @@ NOTICES = {  # shown once after a change; the answer to a post names one in its 
     "coupon": "The coupon has been created.",
     "coupon-form": "The coupon needs a new code of capital letters and digits.",
     "coupon-disabled": "The coupon has been disabled.",
+    "saved": "This place is saved.",
+    "unsaved": "This place is no longer saved.",
+    "place-note": "Your note has been saved.",
+    "report": "Thank you, your report has been sent.",
+    "ticket-closed": "The ticket has been closed.",
+    "ticket-saved": "The ticket has been saved.",
+    "merge-comment": "Your comment has been added.",
     "empty": "Please fill in all fields.",
     "quantity": "The quantity must be from 1 to 5.",
 }
