@@ -16,6 +16,7 @@ from planact_envs.miniweb.templates import (
     shop_long,
     shop_outlet,
     two_site,
+    two_site_admin_map,
 )
 from planact_envs.miniweb.templates import map as map_site
 from planact_envs.miniweb.templates.base import Template
@@ -32,6 +33,7 @@ SITES = (
     forum_questions,
     forum_changes,
     two_site,
+    two_site_admin_map,
     code_more,
     code_groups,
     map_site,
