@@ -158,7 +158,7 @@ def crosspost_evaluate(db: Database, params: Params) -> dict[str, Any]:
 SWITCH = (
     "Leave the community '{community}' and join the one that '{member}' moderates.",
     "I am done with the community '{community}'. Leave it, then join the community moderated by '{member}'.",
-    "Move me from the community '{community}' to the one whose moderator is '{member}': leave the first, join the second.",
+    "Give up the community '{community}' for the one whose moderator is '{member}': leave it and join that one.",
 )
 REPLY = (
     "In the community '{community}', reply '{text}' to the newest thread of the writer with the most threads there.",

@@ -90,9 +90,9 @@ TRACKING = (
     "Give the tracking number of order '{order}' as a reply in the thread '{thread}' at http://forum.miniweb/, community '{community}'.",
 )
 STAY = (
-    "I stay at '{place}' for now. Put its phone and its town into my account at http://shop.miniweb/.",
+    "I stay at '{place}'. Put its phone and town into my account at http://shop.miniweb/.",
     "Set the phone and the city of my account at http://shop.miniweb/ to those of '{place}'.",
-    "My orders should go to '{place}': update my account at http://shop.miniweb/ with the phone and the town of that place.",
+    "Take over phone and town of '{place}' into my account at http://shop.miniweb/.",
 )
 TEMPLATES = (
     Template(
