@@ -236,9 +236,9 @@ ELSEWHERE = (
 GROUP, TICKET = ("group",), ("group", "ticket")
 TEMPLATES = (
     Template("code.count", CODE, COUNT, GROUP, count_instances, count_solve, count_evaluate, "aggregate", weight=3),
-    Template("code.busiest", CODE, BUSIEST, GROUP, busiest_instances, busiest_solve, busiest_evaluate, "aggregate", unseen=True, weight=3),
+    Template("code.busiest", CODE, BUSIEST, GROUP, busiest_instances, busiest_solve, busiest_evaluate, "change", unseen=True, weight=3),
     Template(
-        "code.milestone", CODE, MILESTONE, GROUP, milestone_instances, milestone_solve, milestone_evaluate, "compare", unseen=True, weight=3
+        "code.milestone", CODE, MILESTONE, GROUP, milestone_instances, milestone_solve, milestone_evaluate, "change", unseen=True, weight=3
     ),
     Template("code.solved", CODE, SOLVED, TICKET, solved_instances, solved_solve, solved_evaluate, "navigate", unseen=True, weight=3),
     Template(

@@ -10,11 +10,12 @@ from planact_envs.miniweb.content.code import LABELS, THINGS
 from planact_envs.miniweb.content.people import ME, TODAY
 from planact_envs.miniweb.database import Row, one, rows
 from planact_envs.miniweb.solution import Solution, Stage
-from planact_envs.miniweb.templates.base import Database, Params, Template, change, report_missing
-from planact_envs.miniweb.templates.code import find_issue, issue_of, issue_url, issues, latest, new_issue_evaluate, projects, tab
+from planact_envs.miniweb.templates.base import Database, Params, Template, change, report, report_missing
+from planact_envs.miniweb.templates.code import URL, find_issue, issue_of, issue_url, issues, latest, new_issue_evaluate, projects, tab
 from planact_envs.miniweb.templates.stages import (
     answer_if_there,
     choose,
+    conclude,
     fact,
     go,
     open_listed,
@@ -25,6 +26,8 @@ from planact_envs.miniweb.templates.stages import (
     submit,
     type_,
 )
+
+APART = 17  # places in the list of projects between two that are compared
 
 
 def all_projects() -> Stage:
@@ -96,6 +99,32 @@ def author_evaluate(db: Database, params: Params) -> dict[str, Any]:
     return change("code_issue", "changed", row, url=issue_url(issue), shows=[f"Assigned to: {person}"])
 
 
+def older_instances(db: Database) -> list[Params]:
+    """Pairs of projects, each project in two of them, without the pairs whose oldest releases are of one day."""
+    names = [params["project"] for params in projects(db)]
+    pairs = zip(names, [*names[APART:], *names[:APART]])
+    return [{"first": a, "second": b} for a, b in pairs if first_release(db, a) != first_release(db, b)]
+
+
+def first_release(db: Database, project: str) -> datetime:
+    return day(one(db, "SELECT created FROM code_release WHERE project = ? ORDER BY id", project)["created"])
+
+
+def older(db: Database, params: Params) -> str:
+    return min((params["first"], params["second"]), key=lambda project: first_release(db, project))
+
+
+def older_solve(db: Database, params: Params) -> Solution:
+    first, second = (search_projects(plain(params[name])) for name in ("first", "second"))
+    read = first, tab("Releases"), all_projects(), second, tab("Releases")
+    return Solution((*read, conclude("the project with the older first release", older(db, params))))
+
+
+def older_evaluate(db: Database, params: Params) -> dict[str, Any]:
+    urls = [f"{URL}/project/{params[name]}/releases" for name in ("first", "second")]
+    return report(older(db, params), " |OR| ".join(urls))
+
+
 def copy_instances(db: Database) -> list[Params]:
     names = [params["project"] for params in projects(db)]
     return [{"other": names[i * 3 % len(names)]} | params for i, params in enumerate(issues(db, "number IN (2, 4)"))]
@@ -150,15 +179,21 @@ COPY = (
     "The issue '{issue}' of '{project}' needs the newest version of '{other}'. Add a comment with just this version.",
     "Look up which release of '{other}' is the newest and add its version, nothing else, as a comment to '{issue}' in '{project}'.",
 )
+OLDER = (
+    "Which project made its first release earlier, '{first}' or '{second}'?",
+    "Compare the oldest releases of '{first}' and '{second}'. Answer with the name of the project that came first.",
+    "Was '{first}' or '{second}' released for the first time before the other? Give me the project's name.",
+)
 STRANGER = (
     "Make '{person}' the assignee of the issue '{issue}' in the project '{project}'.",
     "'{person}' wants to work on '{issue}' of the project '{project}'. Assign it to them.",
     "Set the assignee of '{issue}' in '{project}' to '{person}'.",
 )
-PROJECT = ("project",)
+PROJECT, PAIR = ("project",), ("first", "second")
 TEMPLATES = (
-    Template("code.newer", CODE, NEWER, ("first", "second"), newer_instances, newer_solve, newer_evaluate, "compare", weight=3),
+    Template("code.newer", CODE, NEWER, PAIR, newer_instances, newer_solve, newer_evaluate, "change", weight=3),
     Template("code.author", CODE, AUTHOR, PROJECT, author_instances, author_solve, author_evaluate, "change", weight=3),
     Template("code.copy", CODE, COPY, PROJECT, copy_instances, copy_solve, copy_evaluate, "change", weight=3),
+    Template("code.older", CODE, OLDER, PAIR, older_instances, older_solve, older_evaluate, "compare", weight=2),
     Template("code.stranger", CODE, STRANGER, PROJECT, stranger_instances, stranger_solve, stranger_evaluate, "infeasible"),
 )

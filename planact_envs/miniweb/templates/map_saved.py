@@ -145,7 +145,7 @@ TEMPLATES = (
         "map.save_best", MAP, SAVE_BEST, ("category", "town"), save_best_instances, save_best_solve, save_best_evaluate, "change", weight=3
     ),
     Template(
-        "map.save_better", MAP, SAVE_BETTER, ("first", "second"), save_better_instances, save_better_solve, save_better_evaluate, "compare",
+        "map.save_better", MAP, SAVE_BETTER, ("first", "second"), save_better_instances, save_better_solve, save_better_evaluate, "change",
         weight=3,
     ),
     Template(
