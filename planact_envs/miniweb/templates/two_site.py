@@ -35,7 +35,13 @@ from planact_envs.miniweb.templates.stages import (
     visit,
 )
 
-QUESTIONS = ("Does anyone own this one", "Who can tell me more about this", "Is this worth the money", "Which of these lasts longest")
+QUESTIONS = (
+    "Does anyone own this one",
+    "Who can tell me more about this",
+    "Is this worth the money",
+    "Which of these lasts longest",
+    "Who has one for sale",
+)
 
 
 def find_member(member: Value) -> tuple[Stage, ...]:
@@ -45,8 +51,10 @@ def find_member(member: Value) -> tuple[Stage, ...]:
 
 
 def price_instances(db: Database) -> list[Params]:
+    """Without spare parts: requests about two of them would be almost the same."""
     where = itertools.cycle(COMMUNITIES)
-    return [params | {"title": f"Your price for the {params['product']}", "community": next(where)} for params in shop.all_products(db)]
+    products = [params["product"] for params in shop.sku_instances(db)]
+    return [{"product": name, "title": f"Your price for the {name}", "community": next(where)} for name in products]
 
 
 def price_solve(db: Database, params: Params) -> Solution:
