@@ -44,10 +44,11 @@ def test_templates_with_facts_exist():
 
 
 @pytest.mark.parametrize("form, grammar", [*product(FORMS, GRAMMARS)])
-async def test_it_solves_every_template_in_every_form_and_grammar(form, grammar):
-    teacher = ScriptedTeacher(form, grammar)
-    for n, tasks in enumerate(TASKS.values(), FORMS.index(form) + 3 * GRAMMARS.index(grammar)):
-        task = tasks[7 * n % len(tasks)]  # another one in each form and grammar
+async def test_it_solves_every_template_in_every_form(form, grammar):
+    """Every second template in one grammar, the others in the other one."""
+    teacher, half = ScriptedTeacher(form, grammar), list(TASKS.values())[list(GRAMMARS).index(grammar) :: 2]
+    for n, tasks in enumerate(half, FORMS.index(form)):
+        task = tasks[7 * n % len(tasks)]  # another one in each form
         trajectory = await episode(task, teacher, form, grammar)
         assert trajectory.outcome.success is True, (task.id, trajectory.outcome.reason)
         assert trajectory.stop_reason in (StopReason.ANSWERED, StopReason.INFEASIBLE) and len(trajectory.turns) == len(solution(task).moves)
