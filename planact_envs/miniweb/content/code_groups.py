@@ -14,7 +14,7 @@ CREATE TABLE code_person (id INTEGER PRIMARY KEY, team TEXT, name TEXT);
 CREATE TABLE code_milestone (id INTEGER PRIMARY KEY, team TEXT, title TEXT, due TEXT);
 CREATE TABLE code_ticket (id INTEGER PRIMARY KEY, team TEXT, title TEXT, label TEXT, assignee TEXT, milestone TEXT, status TEXT,
     closer TEXT);
-CREATE TABLE code_merge (id INTEGER PRIMARY KEY, team TEXT, title TEXT UNIQUE, author TEXT, ticket INTEGER, status TEXT);
+CREATE TABLE code_merge (id INTEGER PRIMARY KEY, team TEXT, title TEXT, author TEXT, ticket INTEGER, status TEXT);
 CREATE TABLE code_remark (id INTEGER PRIMARY KEY, merge INTEGER, author TEXT, created TEXT, body TEXT);
 """
 

@@ -9,7 +9,7 @@ from planact_envs.miniweb.content.people import Crowd, date
 
 SCHEMA = """
 CREATE TABLE map_town (id INTEGER PRIMARY KEY, name TEXT UNIQUE, works TEXT);
-CREATE TABLE map_place (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, name TEXT UNIQUE, category TEXT, town TEXT, district TEXT, address TEXT,
+CREATE TABLE map_place (id INTEGER PRIMARY KEY, slug TEXT, name TEXT, category TEXT, town TEXT, district TEXT, address TEXT,
     hours TEXT, phone TEXT, rating TEXT, former TEXT, x INTEGER, y INTEGER);
 CREATE TABLE map_review (id INTEGER PRIMARY KEY, place TEXT, author TEXT, stars INTEGER, created TEXT, body TEXT);
 CREATE TABLE map_saved (id INTEGER PRIMARY KEY, place TEXT, note TEXT);
@@ -58,7 +58,7 @@ def fill(db: sqlite3.Connection, rng: random.Random, crowd: Crowd) -> None:
         fill_town(db, rng, town, corner, names, phones, renamed)
     slugs = [slug for (slug,) in db.execute("SELECT slug FROM map_place ORDER BY id").fetchall()]
     for slug in slugs:
-        for person in rng.sample(crowd.names, rng.randint(0, 2)):
+        for person in rng.sample(crowd.names, rng.randint(0, 1)):
             review = (slug, person, rng.randint(1, 5), date(rng, 2025), rng.choice(REVIEWS))
             db.execute("INSERT INTO map_review (place, author, stars, created, body) VALUES (?, ?, ?, ?, ?)", review)
     for slug in rng.sample(slugs, SAVED):
