@@ -48,8 +48,9 @@ def place_url(place: Row) -> str:
 
 
 def places(db: Database, where: str = "1") -> list[Row]:
-    """The places for which `where`, SQL of this module, holds; neighbours in the list are of different towns and categories."""
-    return rows(db, f"SELECT * FROM map_place WHERE {where} ORDER BY (id * 61) % 383, id")
+    """The places for which `where`, SQL of these modules, holds, so mixed that neighbours in the list are of different kinds and towns."""
+    # 383 is a prime above the number of places, so that the order is one of all of them.
+    return rows(db, f"SELECT * FROM map_place WHERE {where} ORDER BY id * 61 % 383")
 
 
 def find_place(value: Value) -> tuple[Stage, ...]:
@@ -151,7 +152,7 @@ def same_hours_instances(db: Database) -> list[Params]:
 def same_hours_solve(db: Database, params: Params) -> Solution:
     hours, facts = fact("hours", place_of(db, params["other"])["hours"], "the opening hours of the other place", seen_after=2)
     moves = choose("Problem", "Opening hours"), type_("What is right", hours.text), press("Send report")
-    step = f"Set the problem to 'Opening hours' and what is right to {hours.shown} and send the report."
+    step = f"Set the problem to Opening hours and what is right to {hours.shown} and send the report."
     form = submit(step, "The form asks for the problem and for what is right.", *moves)
     problem = go("Report a problem", "The page of the place leads to the form for problems.")
     there = find_place(plain(params["other"]))
@@ -213,9 +214,9 @@ RENAMED = (
     "I only know the old name '{former}'. Which phone number has this place today?",
 )
 COUNT = (
-    "How many places of the category '{category}' in '{town}' have a rating of '{limit}' or more?",
-    "Count the places in '{town}' of the category '{category}' that are rated '{limit}' or better.",
-    "Of all places of '{town}' in the category '{category}', how many are rated at least '{limit}'?",
+    "How many places of the category {category} in '{town}' have a rating of '{limit}' or more?",
+    "Count the places in '{town}' of the category {category} that are rated '{limit}' or better.",
+    "Of all places of '{town}' in the category {category}, how many are rated at least '{limit}'?",
 )
 SAME_HOURS = (
     "'{place}' has the same opening hours as '{other}' now. Report the right opening hours on the map.",
@@ -223,9 +224,9 @@ SAME_HOURS = (
     "Report that the opening hours of '{place}' should be those that the map shows for '{other}'.",
 )
 ABSENT = (
-    "What are the opening hours of '{place}' (category '{category}') in '{town}'?",
-    "Tell me when '{place}' in '{town}' is open. It is in the category '{category}'.",
-    "I am in '{town}' and look for '{place}', category '{category}'. What are its opening hours?",
+    "What are the opening hours of '{place}' (category {category}) in '{town}'?",
+    "Tell me when '{place}' in '{town}' is open. It is in the category {category}.",
+    "I am in '{town}' and look for '{place}', category {category}. What are its opening hours?",
 )
 REVIEW = (
     "Review '{place}' with '{stars}' stars and the text '{text}'.",

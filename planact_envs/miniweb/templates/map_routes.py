@@ -163,7 +163,7 @@ def tour_evaluate(db: Database, params: Params) -> dict[str, Any]:
 
 
 def drive_instances(db: Database) -> list[Params]:
-    """From places of other towns; in every third instance there are road works on the way, in the town that is asked for."""
+    """From places of other towns. Where one of the two towns has road works, a notice about them comes first."""
     stations = rows(db, "SELECT p.*, t.works FROM map_place p JOIN map_town t ON t.name = p.town WHERE category = 'Station' ORDER BY town")
     found = places(db, "category IN ('Bakery', 'Cafe')")[:60]
     pairs = [(place, stations[i % len(stations)]) for i, place in enumerate(found)]
@@ -192,9 +192,9 @@ def drive_evaluate(db: Database, params: Params) -> dict[str, Any]:
 
 MAP = ("map",)
 TIME = (
-    "How many minutes does it take from '{start}' to '{end}' with the mode '{mode}'?",
-    "I go from '{start}' to '{end}' (mode '{mode}'). How many minutes does the map say?",
-    "Tell me the minutes that the map gives for the way from '{start}' to '{end}' in the mode '{mode}'.",
+    "How many minutes does it take from '{start}' to '{end}' with the mode {mode}?",
+    "I go from '{start}' to '{end}' (mode {mode}). How many minutes does the map say?",
+    "Tell me the minutes that the map gives for the way from '{start}' to '{end}' in the mode {mode}.",
 )
 NEARER = (
     "Which is nearer to '{start}' on foot, '{first}' or '{second}'?",

@@ -120,9 +120,9 @@ def unsave_evaluate(db: Database, params: Params) -> dict[str, Any]:
 
 MAP = ("map",)
 SAVE_BEST = (
-    "Save the place of the category '{category}' in '{town}' that has the highest rating.",
-    "Which place of the category '{category}' is rated best in '{town}'? Add it to my saved places.",
-    "Put the best rated place of '{town}' in the category '{category}' on my list of saved places.",
+    "Save the place of the category {category} in '{town}' that has the highest rating.",
+    "Which place of the category {category} is rated best in '{town}'? Add it to my saved places.",
+    "Put the best rated place of '{town}' in the category {category} on my list of saved places.",
 )
 SAVE_BETTER = (
     "Save the one of '{first}' and '{second}' that has the higher rating.",

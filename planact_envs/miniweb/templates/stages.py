@@ -152,12 +152,12 @@ def search_places(value: Value) -> Stage:
 def find_places(category: str, town: str) -> Stage:
     """List the places of a category in a town: three moves on the page Find places."""
     moves = choose("Category", category), choose("Town", town), press("Show places")
-    return Stage(f"Show the category '{category}' in the town '{town}'.", "The page Find places has a form for this.", moves)
+    return Stage(f"Show the category {category} in the town '{town}'.", "The page Find places has a form for this.", moves)
 
 
 def first_route(start: Value, end: Value, mode: str) -> Stage:
     """Fill in the empty form of the page Directions: four moves."""
-    step = f"Show the route from {start.shown} to {end.shown} with the mode '{mode}'."
+    step = f"Show the route from {start.shown} to {end.shown} with the mode {mode}."
     moves = type_("From", start.text), type_("To", end.text), choose("Mode", mode), press("Show route")
     return Stage(step, "The page Directions has a form for this.", moves)
 
