@@ -8,7 +8,7 @@ import pytest
 from planact.types import ELEMENT_OPS, FINAL_OPS, Action, Op
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.scorer import visible_text
-from planact_envs.miniweb.tasks import all_tasks, solution
+from planact_envs.miniweb.tasks import all_tasks, solution, template_of, world_reader
 from planact_envs.miniweb.templates import TEMPLATES
 
 # Tasks that differ in their wording only have the same solution and the same evaluation: one of them stands for all.
@@ -68,8 +68,15 @@ async def check_oracle(env, task, _):
 async def check_others(env, task, sibling):
     idle, _, _ = await play(env, task, ())
     assert idle.success is False and idle.reason, task.id
-    other, _, _ = await play(env, task, solution(sibling).moves)
+    other, _, _ = await play(env, task, (solution(sibling) if sibling is not task else untasked(task)).moves)
     assert other.success is False, (task.id, sibling.id)
+
+
+def untasked(task):
+    """The oracle of an instance that no task is made of: the sibling of a template's only task."""
+    template = template_of(task)
+    params = next(params for params in template.instances(world_reader()) if params != task.params)
+    return template.solve(world_reader(), params)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
