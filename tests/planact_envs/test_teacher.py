@@ -11,6 +11,7 @@ from planact.loop import run_episode
 from planact.prompts import executor_messages
 from planact.recipe import Agent
 from planact.types import Observation, Plan, StopReason
+from planact_data.checks import foreseen_values
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.tasks import all_tasks, solution
 from planact_envs.miniweb.teacher import ScriptedTeacher, annotate
@@ -39,6 +40,10 @@ async def annotation(trajectory, done, teacher, seed=0):
     return steps
 
 
+def plan_of(steps):
+    return Plan(tuple(step.step for step in steps))
+
+
 def test_templates_with_facts_exist():
     assert len(WITH_FACTS) >= 8
 
@@ -57,11 +62,12 @@ async def test_it_solves_every_template_in_every_form(form, grammar):
 @pytest.mark.parametrize("name", TEMPLATES)
 async def test_a_plan_annotation_passes_the_checks_and_names_no_unknown_fact(name):
     task, teacher = TASKS[name][0], ScriptedTeacher("short", "webrl")
-    steps = await annotation(await episode(task, teacher), 0, teacher)
-    known = solution(task)
+    trajectory, known = await episode(task, teacher), solution(task)
+    steps = await annotation(trajectory, 0, teacher)
     assert len(steps) == len(known.stages) and all(step.step.reasoning and step.description for step in steps)
     text = str([step.step for step in steps])
     assert all(fact.value not in text for fact in known.facts.values())
+    assert foreseen_values(plan_of(steps), trajectory.intent, trajectory.turns, 0) == []
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -70,6 +76,7 @@ async def test_replans_of_every_turn_state_a_fact_from_when_it_is_seen_on(name):
     trajectory, known = await episode(task, teacher), solution(task)
     for done in range(1, len(trajectory.turns)):
         steps = await annotation(trajectory, done, teacher)
+        assert foreseen_values(plan_of(steps), trajectory.intent, trajectory.turns, done) == []
         text = " ".join(f"{step.step.reasoning} {step.step.step}" for step in steps)
         for fact in known.facts.values():
             if done < fact.seen_after:
