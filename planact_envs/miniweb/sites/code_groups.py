@@ -111,7 +111,7 @@ async def remark(request: Request) -> Response:
     with request.state.db as db:
         values = (found["id"], ME, TODAY, fields["body"])
         db.execute("INSERT INTO code_remark (merge, author, created, body) VALUES (?, ?, ?, ?)", values)
-    return done(path, "merge-comment")
+    return done(path, "comment")
 
 
 ROUTES = [

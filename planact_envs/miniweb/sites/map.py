@@ -15,7 +15,7 @@ from planact_envs.miniweb.sites.pages import best_matches, done, form, page, pag
 
 LIST_SIZE = 4  # places on a page of a list
 STARS = ("1", "2", "3", "4", "5")
-PROBLEMS = ("Opening hours", "Phone", "Address", "Closed for good")
+PROBLEMS = ("Closed for good", "Address", "Phone", "Opening hours")
 
 
 async def home(request: Request) -> Response:

@@ -60,7 +60,6 @@ NOTICES = {  # shown once after a change; the answer to a post names one in its 
     "report": "Thank you, your report has been sent.",
     "ticket-closed": "The ticket has been closed.",
     "ticket-saved": "The ticket has been saved.",
-    "merge-comment": "Your comment has been added.",
     "empty": "Please fill in all fields.",
     "quantity": "The quantity must be from 1 to 5.",
 }

@@ -146,7 +146,7 @@ def count_evaluate(db: Database, params: Params) -> dict[str, Any]:
 def same_hours_instances(db: Database) -> list[Params]:
     found = places(db)
     pairs = zip(found[0:180:2], found[1:180:2])
-    return [{"place": one_["name"], "other": other["name"]} for one_, other in pairs if one_["hours"] != other["hours"]]
+    return [{"place": a["name"], "other": b["name"]} for a, b in pairs if a["hours"] != b["hours"]]
 
 
 def same_hours_solve(db: Database, params: Params) -> Solution:

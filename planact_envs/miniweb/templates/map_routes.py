@@ -100,13 +100,13 @@ def nearest_instances(db: Database) -> list[Params]:
         for category in PAIRED:
             for hotel in hotels:
                 params = {"hotel": hotel["name"], "category": category.lower(), "town": hotel["town"]}
-                first, second = (step_tenths(db, hotel, place) for place in pair(db, params))
+                first, second = (walk_tenths(hotel, place) for place in pair(db, params))
                 if first != second:
                     found.setdefault(nearest(db, params)["name"], params)
     return list(found.values())
 
 
-def step_tenths(db: Database, start: Row, end: Row) -> int:
+def walk_tenths(start: Row, end: Row) -> int:
     return route(start, end, ON_FOOT).tenths
 
 
@@ -116,18 +116,18 @@ def pair(db: Database, params: Params) -> list[Row]:
 
 def nearest(db: Database, params: Params) -> Row:
     hotel = place_of(db, params["hotel"])
-    return min(pair(db, params), key=lambda place: step_tenths(db, hotel, place))
+    return min(pair(db, params), key=lambda place: walk_tenths(hotel, place))
 
 
 def nearest_solve(db: Database, params: Params) -> Solution:
     first, second = (place["name"] for place in pair(db, params))
-    one_, facts = fact("first", first, f"the first {params['category']}", seen_after=4)
-    other, more = fact("second", second, f"the second {params['category']}", seen_after=4)
+    one_end, facts = fact("first", first, f"the first {params['category']}", seen_after=4)
+    other_end, more = fact("second", second, f"the second {params['category']}", seen_after=4)
     wanted = nearest(db, params)
     # The last route shown leads to the second one.
     back = (Move(Op.BACK),) if wanted["name"] == first else ()
     there = Stage("Open the place that is nearer on foot.", "The routes show both distances.", (*back, click(wanted["name"])))
-    ways = directions(), first_route(plain(params["hotel"]), one_, ON_FOOT), next_route(other)
+    ways = directions(), first_route(plain(params["hotel"]), one_end, ON_FOOT), next_route(other_end)
     lists = list_places(params["category"].capitalize(), params["town"])
     return Solution((*lists, *ways, there, answer("phone number", wanted["phone"])), facts | more)
 
