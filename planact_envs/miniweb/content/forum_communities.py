@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from planact_envs.miniweb.content.people import MONTHS, Crowd
 from planact_envs.miniweb.content.shop import money
 
+# forum_joined gives no id twice: leaving one community and joining another must not look like one changed row.
 SCHEMA = """
 CREATE TABLE forum_community (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, title TEXT UNIQUE, about TEXT, rules TEXT, moderator TEXT,
     members INTEGER);
@@ -17,7 +18,7 @@ CREATE TABLE forum_thread (id INTEGER PRIMARY KEY, community TEXT, title TEXT, a
 CREATE TABLE forum_reply (id INTEGER PRIMARY KEY, thread INTEGER, author TEXT, created TEXT, body TEXT);
 CREATE TABLE forum_joined (id INTEGER PRIMARY KEY AUTOINCREMENT, community TEXT);
 CREATE TABLE forum_accepted (id INTEGER PRIMARY KEY, community TEXT);
-"""  # forum_joined never gives an id twice: leaving one community and joining another is not a changed row
+"""
 
 COMMUNITIES = (
     "Harbour Walkers", "Quiet Readers", "Attic Finds", "Night Swimmers", "Slow Cooks", "Rail Fans", "Kite Makers", "Window Farmers",

@@ -96,10 +96,8 @@ def their_newest(db: Database, params: Params) -> Row:
 def reply_solve(db: Database, params: Params) -> Solution:
     title, text = params["community"], params["text"]
     writer, facts = fact("writer", top_writer(db, params), "the writer with the most threads", seen_after=5)
-    newest = submit(
-        f"Open the newest thread by {writer.shown} in the search results.", "The newest thread comes first.",
-        click(their_newest(db, params)["title"]),
-    )  # fmt: skip
+    step = f"Open the newest thread by {writer.shown} in the search results."
+    newest = submit(step, "The newest thread comes first.", click(their_newest(db, params)["title"]))
     write = submit(f"Write the reply '{text}' and add it.", "The form has a field for it.", type_("Your reply", text), press("Add reply"))
     stages = (
         *to_communities(),

@@ -107,10 +107,8 @@ def size_instances(db: Database) -> list[Params]:
 
 def size_solve(db: Database, params: Params) -> Solution:
     found, facts = fact("community", moderated(db, params)["title"], "the community that this writer moderates", seen_after=5)
-    stages = (
-        *to_communities(), *find_writer(params), back_to_communities(), *find_community(found), answer("members", size(db, params))
-    )  # fmt: skip
-    return Solution(stages, facts)
+    to_writer = *to_communities(), *find_writer(params)
+    return Solution((*to_writer, back_to_communities(), *find_community(found), answer("members", size(db, params))), facts)
 
 
 def size_evaluate(db: Database, params: Params) -> dict[str, Any]:
