@@ -22,7 +22,7 @@ def recipe():
     """recipe(tasks=5, ...) is a recipe with that data section."""
 
     def make(seed=1, planner=("plan", "replan"), executor=("act", "act_dynamic", "react"), **data):
-        section = Data(planner=planner, executor=executor, **data)
+        section = Data(suite="miniweb-short", planner=planner, executor=executor, **data)
         return Recipe(name="test/row", seed=seed, base_model="none", agent=AGENT, data=section)
 
     return make
