@@ -83,7 +83,7 @@ def scorer_of(suite: Suite, scorer: str | None) -> str:
     return scorer
 
 
-def _miniweb() -> Suite:
+def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb import tasks, world
     from planact_envs.miniweb.env import MiniwebEnv
     from planact_envs.miniweb.scorer import SCORER
@@ -93,10 +93,12 @@ def _miniweb() -> Suite:
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         yield partial(MiniwebEnv, settings.form)
 
-    return Suite("miniweb", world.MINIWEB_VERSION, tasks.load_tasks, (SCORER,), open_, ScriptedTeacher)
+    return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher)
 
 
-def _miniweb_chromium() -> Suite:
+def _miniweb_chromium(name: str) -> Suite:
+    """The suite `name` with the same tasks and pages, in real Chromium."""
+
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         from planact_envs.chromium.launch import open_browsers
@@ -108,7 +110,7 @@ def _miniweb_chromium() -> Suite:
             async with serve() as episodes:
                 yield partial(ChromiumMiniwebEnv, running, episodes, settings.form, settings.screenshots)
 
-    return replace(_miniweb(), name="miniweb-chromium", open=open_)
+    return replace(_miniweb(name), name=f"{name}-chromium", open=open_)
 
 
 def _webarena(name: str, *scorers: str) -> Suite:
@@ -154,8 +156,10 @@ def _miniwob() -> Suite:
 
 
 _SUITES: dict[str, Callable[[], Suite]] = {
-    "miniweb": _miniweb,
-    "miniweb-chromium": _miniweb_chromium,
+    "miniweb": partial(_miniweb, "miniweb"),
+    "miniweb-short": partial(_miniweb, "miniweb-short"),
+    "miniweb-chromium": partial(_miniweb_chromium, "miniweb"),
+    "miniweb-short-chromium": partial(_miniweb_chromium, "miniweb-short"),
     "miniwob": _miniwob,
     "webarena-lite": partial(_webarena, "webarena-lite", "vab", "browsergym", "webarena-verified"),
     "webarena": partial(_webarena, "webarena", "webarena", "vab", "webarena-verified"),

@@ -80,11 +80,11 @@ def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
         "name: tiny/finetuning",  # the resolved recipe, parents and overrides in it
         "max_turns: 10",
         "max_steps: 6",
-        "12 of 3117 training tasks of miniweb 0.1.0, 0 rolled out; teacher scripted",
+        "12 of 3117 training tasks of miniweb-short 1.0.0, 0 rolled out; teacher scripted",
         "rows: plan (to build), react (to build), act (to build), act_dynamic (to build)",
         "planner   to train: the plan rows of tiny/finetuning are not built",
         "executor  to train: the react, act, act_dynamic rows of tiny/finetuning are not built",
-        "eval      6 test tasks of miniweb 0.1.0, once the models are there",
+        "eval      6 test tasks of miniweb-short 1.0.0, once the models are there",
     ):
         assert line in done.stdout
     assert not runs.exists()
@@ -131,7 +131,7 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
 
     done = call("evaluate.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "miniweb 0.1.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 tasks" in done.stderr
+    assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 tasks" in done.stderr
     [report] = re.findall(r"^report  (.*)$", done.stdout, re.M)
     assert {path.name for path in Path(report).parent.iterdir()} >= {"results.json", "recipe.yaml", "run.sqlite", "table.md", "ladder.svg"}
     again = call("evaluate.py", *arguments, flags=["-X", "importtime"])
@@ -203,7 +203,7 @@ def test_ctrl_c_while_rows_are_built(small, changes, tmp_path):
     code, said = interrupt(command, "trajectories: 1/120")
     assert code == 130 and SAID in said and "Traceback" not in said
 
-    folder = data_folder(small("react", "data.tasks=120"), load_suite("miniweb").version, tmp_path)
+    folder = data_folder(small("react", "data.tasks=120"), load_suite("miniweb-short").version, tmp_path)
     with read_run(folder / "run.sqlite") as store:
         kept = dict(store.items("trajectory"))
     assert 1 <= len(kept) < 120 and not (folder / "manifest.json").exists()
@@ -227,7 +227,7 @@ def test_ctrl_c_while_tasks_are_run(small, changes, tmp_path, capfd):
 
 
 def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs):
-    folder = data_folder(small("react"), load_suite("miniweb").version, runs)
+    folder = data_folder(small("react"), load_suite("miniweb-short").version, runs)
     (folder / "manifest.json").unlink()
     store = folder / "run.sqlite"
     store.write_bytes(store.read_bytes()[: store.stat().st_size // 3])

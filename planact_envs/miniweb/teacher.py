@@ -146,4 +146,4 @@ def _solution(intent: str) -> Solution:
 
 @cache
 def _tasks_by_intent() -> dict[str, Task]:
-    return {task.intent: task for split in ("train", "validation", "test") for task in tasks.load_tasks(split)}
+    return {task.intent: task for task in tasks.all_tasks().values()}

@@ -6,11 +6,12 @@ import functools
 import random
 import sqlite3
 
-from planact_envs.miniweb.content import code, forum, people, shop
+from planact_envs.miniweb.content import admin, code, code_groups, forum, forum_communities, people, shop, shop_outlet
+from planact_envs.miniweb.content import map as map_site
 
-MINIWEB_VERSION = "0.1.0"  # goes with every result: numbers from two versions are not comparable
+MINIWEB_VERSION = "1.0.0"  # goes with every result: numbers from two versions are not comparable
 WORLD_SEED = 7
-SITES = (shop, forum, code)
+SITES = (shop, forum, code, forum_communities, shop_outlet, admin, code_groups, map_site)
 
 
 @functools.cache

@@ -72,8 +72,10 @@ class Logins:
             state = json.dumps(await session.context.storage_state())
         finally:
             await session.close()
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        new = file.with_suffix(".new")  # put in place whole: an episode may be reading the old one
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write(state)
+        new.replace(file)
 
 
 async def sign_in(page: Page, site: str, url: str, account: Account) -> None:

@@ -22,7 +22,7 @@ def recipe():
     """recipe(tasks=5, ...) is a recipe with that data section."""
 
     def make(seed=1, planner=("plan", "replan"), executor=("act", "act_dynamic", "react"), **data):
-        section = Data(planner=planner, executor=executor, **data)
+        section = Data(suite="miniweb-short", planner=planner, executor=executor, **data)
         return Recipe(name="test/row", seed=seed, base_model="none", agent=AGENT, data=section)
 
     return make
@@ -31,7 +31,7 @@ def recipe():
 @pytest.fixture(scope="session")
 def solved():
     """Three solved trajectories of 3, 4 and 7 turns. The last one carries a value from page to page."""
-    suite = load_suite("miniweb")
+    suite = load_suite("miniweb-short")
     tasks = [next(task for task in suite.tasks("train") if task.template == name) for name in ("shop.price", "forum.karma", "shop.spare")]
 
     async def run():

@@ -21,7 +21,7 @@ from planact_data.rows import KINDS, features, make_rows
 from planact_envs.miniweb.tasks import find, solution
 from planact_envs.suites import load_suite
 
-SUITE = load_suite("miniweb")
+SUITE = load_suite("miniweb-short")
 
 
 def contents(folder):
@@ -94,7 +94,7 @@ def test_the_manifest_tells_what_was_done(twelve, built):
         "plans rejected": 0,
     }
     settings = manifest["settings"]
-    assert (settings["suite"], settings["suite_version"], settings["tasks"], settings["seed"]) == ("miniweb", SUITE.version, 12, 1)
+    assert (settings["suite"], settings["suite_version"], settings["tasks"], settings["seed"]) == ("miniweb-short", SUITE.version, 12, 1)
     assert manifest["teacher"]["plan repairs"] == manifest["teacher"]["replan repairs"] == 0
     assert manifest["teacher"]["prompt tokens"] > 10_000 > manifest["teacher"]["completion tokens"] > 1_000
     assert built == data_folder(twelve, SUITE.version, built.parent.parent)

@@ -77,7 +77,7 @@ def stop_at(file, runs, store_path, kind, number, how):
 
 def test_kills_at_every_stage_repeat_nothing_and_change_nothing(file, whole, tmp_path):
     recipe, runs = load_recipe(file), tmp_path / "killed"
-    folder = data_folder(recipe, load_suite("miniweb").version, runs)
+    folder = data_folder(recipe, load_suite("miniweb-short").version, runs)
     stored = {}
     for kind, number in STAGES:
         assert stop_at(file, runs, folder / "run.sqlite", kind, number, signal.SIGKILL) == -signal.SIGKILL
@@ -92,7 +92,7 @@ def test_kills_at_every_stage_repeat_nothing_and_change_nothing(file, whole, tmp
 
 def test_ctrl_c_is_a_kill_with_manners(file, whole, tmp_path):
     recipe, runs = load_recipe(file), tmp_path / "interrupted"
-    folder = data_folder(recipe, load_suite("miniweb").version, runs)
+    folder = data_folder(recipe, load_suite("miniweb-short").version, runs)
     assert stop_at(file, runs, folder / "run.sqlite", "trajectory", 5, signal.SIGINT) == -signal.SIGINT  # Python's own ending
     stored = items(folder / "run.sqlite")
     assert 5 <= len(stored) < 30  # it stops at once, not after the stage
@@ -104,7 +104,7 @@ def test_ctrl_c_is_a_kill_with_manners(file, whole, tmp_path):
 def test_half_written_rows_are_replaced(file, whole, tmp_path):
     """A kill between the files: some rows are written, one is half written, and there is no manifest."""
     recipe, runs = load_recipe(file), tmp_path / "half"
-    folder = Path(shutil.copytree(whole, data_folder(recipe, load_suite("miniweb").version, runs)))
+    folder = Path(shutil.copytree(whole, data_folder(recipe, load_suite("miniweb-short").version, runs)))
     (folder / "manifest.json").unlink()
     (folder / "README.md").write_text("half a ca")
     (folder / "act.parquet").rename(folder / "act.part")

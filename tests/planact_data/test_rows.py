@@ -126,7 +126,7 @@ async def test_rows_are_byte_equal_to_what_models_see_in_an_episode(solved, agen
     plans = [plan(*(f"step {n} of {t}" for n in range(7 - t))) for t in range(7)]
     planner = ScriptedLLM([render_plan(p) for p in plans])
     executor = ScriptedLLM([turn.response for turn in done.turns])
-    task = next(task for task in load_suite("miniweb").tasks("train") if task.id == done.task_id)
+    task = next(task for task in load_suite("miniweb-short").tasks("train") if task.id == done.task_id)
     env = MiniwebEnv("short")
     again = await run_episode(task, env, agent, executor, planner)
     await env.close()
@@ -140,7 +140,7 @@ async def test_rows_are_byte_equal_to_what_models_see_in_an_episode(solved, agen
 async def test_react_rows_are_byte_equal_to_an_episode_without_a_planner(solved, agent):
     agent, done = replace(agent, planner="none"), solved[0]
     executor = ScriptedLLM([turn.response for turn in done.turns])
-    task = next(task for task in load_suite("miniweb").tasks("train") if task.id == done.task_id)
+    task = next(task for task in load_suite("miniweb-short").tasks("train") if task.id == done.task_id)
     env = MiniwebEnv("short")
     await run_episode(task, env, agent, executor)
     await env.close()

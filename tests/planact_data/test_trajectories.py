@@ -10,7 +10,7 @@ from planact.types import FailureInfo, Observation, Outcome, StopReason, from_di
 from planact_data.trajectories import KIND, load_trajectories, rejection, roll_out
 from planact_envs.suites import load_suite
 
-SUITE = load_suite("miniweb")
+SUITE = load_suite("miniweb-short")
 TASKS = [task for task in SUITE.tasks("train") if task.template == "shop.price"][:6]
 
 

@@ -108,6 +108,24 @@ CHANGES = [  # url, form, notice, table that changes
     ("http://shop.miniweb/wish/remove", {"sku": "{wish}"}, "Removed from your wish list.", "shop_wish"),
     ("http://forum.miniweb/forum/hiking/unsubscribe", {}, "You are no longer subscribed.", "forum_subscription"),
     ("http://forum.miniweb/post/3/vote", {}, "You upvoted this post.", "forum_vote"),
+    ("http://shop.miniweb/outlet/basket", {"code": "{item}"}, "Put in your outlet basket.", "shop_outlet_basket"),
+    ("http://admin.miniweb/order/{order}/status", {"status": "On hold"}, "The status has been saved.", "shop_order"),
+    ("http://admin.miniweb/order/{order}/tracking", {"tracking": "TRK-1"}, "The tracking number has been saved.", "shop_order"),
+    ("http://admin.miniweb/order/{order}/note", {"note": "Call first"}, "The note has been added.", "admin_note"),
+    ("http://admin.miniweb/review/3/delete", {}, "The review has been deleted.", "admin_review"),
+    (
+        "http://admin.miniweb/product/{sku}",
+        {"name": "New name", "price": "9.50", "stock": "7"},
+        "The product has been saved.",
+        "shop_product",
+    ),
+    (
+        "http://admin.miniweb/coupons",
+        {"code": "NEW1", "percent": "5", "category": "Garden"},
+        "The coupon has been created.",
+        "admin_coupon",
+    ),
+    ("http://admin.miniweb/coupon/{coupon}/disable", {}, "The coupon has been disabled.", "admin_coupon"),
     ("http://code.miniweb/project/{starred}/unstar", {}, "Your star has been removed.", "code_star"),
     ("http://code.miniweb/project/{starred}/issues/2/close", {}, "The issue has been closed.", "code_issue"),
     ("http://code.miniweb/project/{starred}/issues/2/assign", {"assignee": "Nobody"}, "The assignee has been saved.", "code_issue"),
@@ -120,6 +138,10 @@ def test_a_change_is_stored_and_noticed(url, form, notice, table):
         async with visitor() as (client, db):
             known = {
                 "wish": rows(db, "SELECT sku FROM shop_wish")[0]["sku"],
+                "item": rows(db, "SELECT code FROM shop_outlet_item WHERE stock > 0")[0]["code"],
+                "order": rows(db, "SELECT number FROM shop_order")[0]["number"],
+                "sku": rows(db, "SELECT sku FROM shop_product")[0]["sku"],
+                "coupon": rows(db, "SELECT code FROM admin_coupon WHERE state = 'active'")[0]["code"],
                 "starred": rows(db, "SELECT project FROM code_star")[0]["project"],
             }
             answer = await client.post(url.format(**known), data={key: value.format(**known) for key, value in form.items()})
@@ -130,11 +152,24 @@ def test_a_change_is_stored_and_noticed(url, form, notice, table):
     asyncio.run(run())
 
 
-WRONG = [  # url, form, notice
+PRODUCT_FORM = "The product needs a name of its own, a price such as 12.50 and a stock in pieces."
+COUPON_FORM = "The coupon needs a new code of capital letters and digits."
+WRONG = [  # a form that is None is not posted; url, form, notice
     ("http://shop.miniweb/cart/add", {"sku": "{sku}", "quantity": "99"}, "The quantity must be from 1 to 5."),
     ("http://shop.miniweb/review", {"sku": "{sku}", "rating": "7", "body": "x"}, "Please fill in all fields."),
     ("http://shop.miniweb/cart/order", {}, "Please fill in all fields."),
     ("http://shop.miniweb/account", {"phone": " ", "city": "x"}, "Please fill in all fields."),
+    ("http://shop.miniweb/outlet/basket", {"code": "{gone}"}, "This item is sold out."),
+    ("http://shop.miniweb/outlet/orders", {"delivery": "Parcel"}, "Please fill in all fields."),
+    ("http://admin.miniweb/orders/find", None, "No order has this number."),
+    ("http://admin.miniweb/order/1006/status", {"status": "Lost"}, "Please fill in all fields."),
+    ("http://admin.miniweb/order/1006/tracking", {"tracking": " "}, "Please fill in all fields."),
+    ("http://admin.miniweb/order/1006/note", {}, "Please fill in all fields."),
+    ("http://admin.miniweb/product/{sku}", {"name": "x", "price": "free", "stock": "7"}, PRODUCT_FORM),
+    ("http://admin.miniweb/product/{sku}", {"name": "{other}", "price": "9.50", "stock": "7"}, PRODUCT_FORM),
+    ("http://admin.miniweb/product/{sku}", {"name": "x", "price": "9.50", "stock": "-7"}, PRODUCT_FORM),
+    ("http://admin.miniweb/coupons", {"code": "<b>", "percent": "5", "category": "Garden"}, COUPON_FORM),
+    ("http://admin.miniweb/coupons", {"code": "NEW1", "percent": "99", "category": "Garden"}, COUPON_FORM),
     ("http://forum.miniweb/post/3/comment", {"body": "  "}, "Please fill in all fields."),
     ("http://forum.miniweb/submit", {"forum": "hiking", "title": ""}, "Please fill in all fields."),
 ]
@@ -144,8 +179,13 @@ WRONG = [  # url, form, notice
 def test_a_wrong_form_changes_nothing_and_says_so(url, form, notice):
     async def run():
         async with visitor() as (client, db):
-            sku = rows(db, "SELECT sku FROM shop_product")[0]["sku"]
-            answer = await client.post(url, data={key: value.format(sku=sku) for key, value in form.items()})
+            first, second = rows(db, "SELECT sku, name FROM shop_product LIMIT 2")
+            gone = rows(db, "SELECT code FROM shop_outlet_item WHERE stock = 0")[0]["code"]
+            known = {"sku": first["sku"], "other": second["name"], "gone": gone}
+            if form is None:
+                answer = await client.get(url)
+            else:
+                answer = await client.post(url.format(**known), data={key: value.format(**known) for key, value in form.items()})
             assert notice in texts(read_html(answer.text))
             assert difference(connect(build_world()), db) == {}
 
@@ -178,6 +218,30 @@ def test_a_cart_can_be_filled_emptied_and_ordered():
             assert f"3 x {name}" in texts(read_html(answer.text))
             assert set(changes) == {"shop_order", "shop_order_item"}
             assert changes["shop_order_item"]["added"][0]["product"] == name
+
+    asyncio.run(run())
+
+
+def test_an_approved_review_is_in_the_shop():
+    async def run():
+        async with visitor() as (client, db):
+            review = rows(db, "SELECT * FROM admin_review WHERE id = 5")[0]
+            await client.post("http://admin.miniweb/review/5/approve")
+            shown = texts(read_html((await client.get(f"http://shop.miniweb/product/{review['sku']}")).text))
+            assert f"{review['rating']} of 5: {review['body']} ({review['author']})" in shown
+            assert (await client.get("http://admin.miniweb/review/5")).status_code == 404
+
+    asyncio.run(run())
+
+
+def test_an_order_from_the_outlet_empties_the_basket():
+    async def run():
+        async with visitor() as (client, db):
+            item = rows(db, "SELECT * FROM shop_outlet_item WHERE stock > 0")[0]
+            await client.post("http://shop.miniweb/outlet/basket", data={"code": item["code"]})
+            answer = await client.post("http://shop.miniweb/outlet/orders", data={"delivery": "Courier"})
+            assert item["name"] in texts(read_html(answer.text)) and "delivery: Courier" in texts(read_html(answer.text))
+            assert list(difference(connect(build_world()), db)) == ["shop_outlet_order"]
 
     asyncio.run(run())
 

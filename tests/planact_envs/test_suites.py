@@ -41,10 +41,11 @@ def foreign(tmp_path, monkeypatch):
     sys.modules.pop("toyworld", None)
 
 
-async def test_miniweb():
-    suite = load_suite("miniweb")
-    assert suite.name == "miniweb" and suite.version.count(".") == 2
-    assert len(suite.tasks("train")) > len(suite.tasks("test")) > len(suite.tasks("validation")) > 0
+@pytest.mark.parametrize("name", ["miniweb", "miniweb-short"])
+async def test_miniweb(name):
+    suite = load_suite(name)
+    assert suite.name == name and suite.version.count(".") == 2
+    assert len(suite.tasks("train")) > len(suite.tasks("test")) >= len(suite.tasks("validation")) > 0
     assert all(task.suite == "miniweb" and task.split == "test" for task in suite.tasks("test"))
     async with suite.open(World("html", suite.scorers[0])) as make_env:
         one, other = make_env(), make_env()
@@ -59,6 +60,12 @@ def test_a_suite_scores_with_its_own_scorer_unless_a_recipe_names_another():
     assert scorer_of(suite, None) == scorer_of(suite, "own") == "own" and scorer_of(suite, "other") == "other"
     with pytest.raises(RecipeError, match="miniweb has no scorer 'vab'; set eval.scorer to own or other, or leave it out"):
         scorer_of(suite, "vab")
+
+
+def test_the_suites_of_miniweb_are_one_world():
+    full, short = load_suite("miniweb"), load_suite("miniweb-short")
+    assert full.version == short.version and full.scorers == short.scorers
+    assert len(full.tasks("test")) > len(short.tasks("test"))
 
 
 @pytest.mark.parametrize("name", ["toy", "toyworld:make"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from planact_envs.miniweb.content.shop import cents
 from planact_envs.miniweb.database import connect, rows
 from planact_envs.miniweb.world import build_world
 
@@ -37,6 +38,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not():
         "SELECT title FROM code_issue",
         "SELECT stars FROM code_project",
         "SELECT depends FROM code_project WHERE depends <> ''",
+        "SELECT email FROM admin_customer",
+        "SELECT number FROM every_order",
+        "SELECT sku FROM admin_review",
+        "SELECT author FROM admin_review",
+        "SELECT code FROM admin_coupon",
+        "SELECT code FROM shop_outlet_item",
+        "SELECT replacement FROM shop_outlet_item WHERE stock = 0",
         "SELECT version FROM code_release GROUP BY project HAVING id = max(id)",
     ],
 )
@@ -53,6 +61,27 @@ def test_references_point_at_something(db):
     assert set(column(db, "SELECT recommends FROM forum_post")) <= {"", *column(db, "SELECT title FROM forum_forum")}
     assert set(column(db, "SELECT depends FROM code_project")) <= {"", *column(db, "SELECT name FROM code_project")}
     assert set(column(db, "SELECT duplicates FROM code_issue")) <= {"", *column(db, "SELECT title FROM code_issue")}
+
+
+def test_what_the_admin_panel_shows_belongs_to_the_shop(db):
+    customers, products = set(column(db, "SELECT name FROM admin_customer")), set(column(db, "SELECT name FROM shop_product"))
+    assert set(column(db, "SELECT customer FROM every_order")) == customers
+    assert set(column(db, "SELECT product FROM every_item")) <= products
+    assert set(column(db, "SELECT sku FROM admin_review")) <= set(column(db, "SELECT sku FROM shop_product"))
+    orders = rows(db, "SELECT number, total FROM admin_order")
+    for order in orders:
+        sql = "SELECT price, quantity FROM admin_order_item JOIN shop_product ON name = product WHERE number = ?"
+        assert cents(order["total"]) == sum(cents(item["price"]) * item["quantity"] for item in rows(db, sql, order["number"]))
+
+
+def test_an_outlet_item_is_in_stock_or_replaced_by_one_that_is(db):
+    there = set(column(db, "SELECT name FROM shop_outlet_item WHERE stock > 0"))
+    assert set(column(db, "SELECT replacement FROM shop_outlet_item WHERE stock = 0")) == there
+    assert set(column(db, "SELECT replacement FROM shop_outlet_item WHERE stock > 0")) == {""}
+
+
+def test_the_copy_that_each_episode_makes_is_small():
+    assert len(build_world()) < 450 * 1024  # bytes
 
 
 def test_each_project_has_one_maintainer(db):

@@ -47,7 +47,7 @@ def test_a_grid_of_two_rows_becomes_a_table_a_plot_and_a_report(changes, tmp_pat
     assert (second["label"], second["paper"], second["planned"]) == ("+ Dynamic Replanning", "", "6")
     assert float(second["plan_tokens"]) > 0 and second["plan_validity"] == "0"  # noise is no plan
     for text in (said, (folder / "table.md").read_text(), (folder / "report.html").read_text()):
-        assert "miniweb 0.1.0 test (n=6, scorer miniweb)" in text
+        assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in text
         assert "No Planner (ReAct)" in text and "+ Dynamic Replanning" in text and "36.97%" in text
     assert str(folder / "report.html") in said and str(folder / "table.md") in said
     ElementTree.parse(folder / "ladder.svg")  # well-formed
@@ -70,7 +70,7 @@ def test_a_row_that_names_no_scorer_stands_beside_one_that_names_the_suites_own(
 
 def test_rows_of_two_benchmarks_are_refused_before_anything_is_run(changes, tmp_path):
     grid = load_grid(write_grid(tmp_path, "{agent.planner: base, eval.split: validation}"), [*changes, "agent.executor=base"])
-    with pytest.raises(RecipeError, match="one eval.suite, eval.split .*: miniweb test miniweb; miniweb validation miniweb"):
+    with pytest.raises(RecipeError, match="one eval.suite, eval.split .*: miniweb-short test miniweb; miniweb-short validation miniweb"):
         evaluate_grid(grid, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

@@ -215,7 +215,7 @@ def test_visible(text, seen):
 
 
 def test_a_real_episode(tmp_path):
-    suite = load_suite("miniweb")
+    suite = load_suite("miniweb-short")
     tasks = suite.tasks("test")[:2]
     agent = Agent(planner="none", observation="short", prompts="compact", max_turns=8)
 

@@ -29,7 +29,7 @@ NOISE = ("agent.planner=base", "agent.executor=base")  # the random model plays 
 
 
 def folder_of(recipe, runs):
-    return eval_folder(recipe, load_suite("miniweb"), models_of(recipe, runs), runs)
+    return eval_folder(recipe, load_suite("miniweb-short"), models_of(recipe, runs), runs)
 
 
 def stored(recipe, runs):
@@ -60,7 +60,7 @@ def noise(small, tmp_path_factory):
 
 def test_every_planned_task_has_one_verdict(noise):
     recipe, runs, (folder, summary, trajectories) = noise
-    planned = planned_tasks(recipe, load_suite("miniweb"))
+    planned = planned_tasks(recipe, load_suite("miniweb-short"))
     assert [t.task_id for t in trajectories] == [task.id for task in planned] and len(planned) == 6
     assert summary.planned == 6 == summary.success + summary.failure + summary.error + summary.unscored
     assert list(stored(recipe, runs)) != [] and set(stored(recipe, runs)) == {task.id for task in planned}
@@ -207,7 +207,7 @@ def test_trained_without_a_way_to_train_is_refused(small, tmp_path):
 
 def test_describe_counts_what_is_done_and_changes_nothing(noise, small, tmp_path):
     recipe, runs, (folder, _, _) = noise
-    assert describe(recipe, runs)[-1] == f"eval      {folder}: 6 of 6 test tasks of miniweb 0.1.0 done"
+    assert describe(recipe, runs)[-1] == f"eval      {folder}: 6 of 6 test tasks of miniweb-short 1.0.0 done"
     assert "0 of 6" in describe(small("react", "agent.executor=base"), tmp_path / "new")[-1]
     assert not (tmp_path / "new").exists()
 

@@ -28,7 +28,7 @@ REPO = Path(__file__).parents[2]
 
 
 def folder_of(recipe, role, runs):
-    return model_folder(recipe, role, data_folder(recipe, load_suite("miniweb").version, runs), runs)
+    return model_folder(recipe, role, data_folder(recipe, load_suite("miniweb-short").version, runs), runs)
 
 
 def state(folder):
@@ -58,7 +58,7 @@ def test_what_a_finished_model_holds(trained, small):
 
 
 def folder_rows(recipe, runs):
-    return data_folder(recipe, load_suite("miniweb").version, runs)
+    return data_folder(recipe, load_suite("miniweb-short").version, runs)
 
 
 def test_the_finished_model_differs_from_its_base_and_answers(trained, base):

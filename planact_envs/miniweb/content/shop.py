@@ -73,6 +73,10 @@ def money(cents: int) -> str:
     return f"${cents // 100}.{cents % 100:02d}"
 
 
+def cents(price: str) -> int:
+    return int(price.replace("$", "").replace(".", ""))
+
+
 def main_products(rng: random.Random) -> list[tuple[str, str]]:
     """(name, category): each kind in two materials."""
     found = []

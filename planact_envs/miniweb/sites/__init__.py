@@ -11,18 +11,19 @@ import functools
 from starlette.applications import Starlette
 from starlette.routing import Host
 
-from planact_envs.miniweb.sites import code, forum, shop
+from planact_envs.miniweb.sites import admin, code, forum, shop
+from planact_envs.miniweb.sites import map as map_site
 from planact_envs.miniweb.sites.pages import not_found
 
-HOME = {"shop": "http://shop.miniweb/", "forum": "http://forum.miniweb/", "code": "http://code.miniweb/"}
-HOSTS = frozenset({"shop.miniweb", "forum.miniweb", "code.miniweb"})
+SITES = {"shop": shop, "admin": admin, "forum": forum, "code": code, "map": map_site}
+HOME = {name: f"http://{name}.miniweb/" for name in SITES}
+HOSTS = frozenset(f"{name}.miniweb" for name in SITES)
 
 
 @functools.cache
 def app() -> Starlette:
     """The application of all sites."""
-    sites = {"shop": shop, "forum": forum, "code": code}
-    hosts = [Host(f"{name}.miniweb", app=site_app(site.ROUTES, name), name=name) for name, site in sites.items()]
+    hosts = [Host(f"{name}.miniweb", app=site_app(site.ROUTES, name), name=name) for name, site in SITES.items()]
     return Starlette(routes=hosts)
 
 

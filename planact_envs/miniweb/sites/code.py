@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from planact_envs.miniweb.content.people import ME, TODAY
 from planact_envs.miniweb.database import Row, one, rows
+from planact_envs.miniweb.sites import code_groups
 from planact_envs.miniweb.sites.pages import best_matches, done, form, page, paginate
 
 NOBODY = "Nobody"
@@ -159,6 +160,7 @@ async def issue_create(request: Request) -> Response:
 
 
 ROUTES = [
+    *code_groups.ROUTES,
     Route("/", home),
     Route("/search", search),
     Route("/stars", stars),

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from planact_envs.miniweb.content.people import ME, TODAY
 from planact_envs.miniweb.database import Row, one, rows
+from planact_envs.miniweb.sites import forum_communities
 from planact_envs.miniweb.sites.pages import best_matches, done, form, page, paginate
 
 
@@ -148,4 +149,5 @@ ROUTES = [
     Route("/submit", submit),
     Route("/submit", submitted, methods=["POST"]),
     Route("/profile", profile),
+    *forum_communities.ROUTES,
 ]

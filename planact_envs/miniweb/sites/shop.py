@@ -8,7 +8,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from planact_envs.miniweb.content.people import ME, TODAY
+from planact_envs.miniweb.content.shop import cents, money
 from planact_envs.miniweb.database import Row, one, rows
+from planact_envs.miniweb.sites import shop_outlet
 from planact_envs.miniweb.sites.pages import best_matches, done, form, page, paginate
 
 QUANTITIES = ("1", "2", "3", "4", "5")
@@ -68,12 +70,7 @@ async def cart(request: Request) -> Response:
 
 
 def total(lines: list[Row]) -> str:
-    cents = sum(cents_of(line["price"]) * line["quantity"] for line in lines)
-    return f"${cents // 100}.{cents % 100:02d}"
-
-
-def cents_of(price: str) -> int:
-    return int(price.replace("$", "").replace(".", ""))
+    return money(sum(cents(line["price"]) * line["quantity"] for line in lines))
 
 
 async def cart_add(request: Request) -> Response:
@@ -200,4 +197,5 @@ ROUTES = [
     Route("/account", account_save, methods=["POST"]),
     Route("/account/edit", account_edit),
     Route("/review", review, methods=["POST"]),
+    *shop_outlet.ROUTES,
 ]

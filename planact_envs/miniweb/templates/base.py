@@ -11,6 +11,7 @@ from planact_envs.miniweb.solution import Solution
 
 Params = dict[str, str]
 Database = sqlite3.Connection
+KINDS = ("find", "navigate", "change", "compare", "aggregate", "infeasible")  # as WebArena's tasks
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Template:
     instances: Callable[[Database], list[Params]]
     solve: Callable[[Database, Params], Solution]
     evaluate: Callable[[Database, Params], dict[str, Any]]
+    kind: str  # one of KINDS
+    unseen: bool = False  # absent from training and validation: all its tasks are test tasks of the full benchmark
+    weight: int = 1  # its share of its group's tasks relative to the group's other templates
+    short: bool = False  # also part of miniweb-short
+
+    @property
+    def group(self) -> str:
+        """The row of the benchmark's table that it belongs to: its site, or "two-site"."""
+        return self.sites[0] if len(self.sites) == 1 else "two-site"
 
 
 def report(answer: str, url: str = "") -> dict[str, Any]:
@@ -32,6 +42,16 @@ def report(answer: str, url: str = "") -> dict[str, Any]:
     if url:
         evaluation |= {"eval_types": ["string_match", "url_match"], "reference_url": url}
     return evaluation
+
+
+def report_missing(url: str) -> dict[str, Any]:
+    """Evaluation of a request that cannot be met: the answer N/A, given on the page `url` that shows so; nothing changed."""
+    return report("N/A", url)
+
+
+def end_on(url: str) -> dict[str, Any]:
+    """Evaluation of a task that asks for a page: the episode ends on `url`, nothing changed."""
+    return {"eval_types": ["url_match"], "reference_url": url, "database": {}}
 
 
 def change(table: str, kind: str, row: Row, *, url: str, shows: list[str]) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def needed_stars_evaluate(db: Database, params: Params) -> dict[str, Any]:
     return report(needed_stars(db, params))
 
 
-def star_needed_instances(db: Database) -> list[Params]:
+def needing(db: Database) -> list[Params]:
     return projects(db, "depends <> '' AND depends NOT IN (SELECT project FROM code_star)")
 
 
@@ -285,15 +285,15 @@ ORIGINAL = (
     "In the project '{project}', close the issue that '{issue}' duplicates.",
 )
 TEMPLATES = (
-    Template("code.release", CODE, RELEASE, PROJECT, projects, release_solve, release_evaluate),
-    Template("code.star", CODE, STAR, PROJECT, unstarred, star_solve, star_evaluate),
-    Template("code.new_issue", CODE, NEW_ISSUE, PROJECT, new_issue_instances, new_issue_solve, new_issue_evaluate),
-    Template("code.close", CODE, CLOSE, ISSUE, issues, close_solve, close_evaluate),
-    Template("code.comment", CODE, COMMENT, ISSUE, comment_instances, comment_solve, comment_evaluate),
-    Template("code.assignee", CODE, ASSIGNEE, ISSUE, assignee_instances, assignee_solve, assignee_evaluate),
+    Template("code.release", CODE, RELEASE, PROJECT, projects, release_solve, release_evaluate, "find", short=True),
+    Template("code.star", CODE, STAR, PROJECT, unstarred, star_solve, star_evaluate, "change", short=True),
+    Template("code.new_issue", CODE, NEW_ISSUE, PROJECT, new_issue_instances, new_issue_solve, new_issue_evaluate, "change", short=True),
+    Template("code.close", CODE, CLOSE, ISSUE, issues, close_solve, close_evaluate, "change", short=True),
+    Template("code.comment", CODE, COMMENT, ISSUE, comment_instances, comment_solve, comment_evaluate, "change", short=True),
+    Template("code.assignee", CODE, ASSIGNEE, ISSUE, assignee_instances, assignee_solve, assignee_evaluate, "find", short=True),
     # The facts of these belong to the project, so that the whole project stays in one split.
-    Template("code.assign", CODE, ASSIGN, PROJECT, issues, assign_solve, assign_evaluate),
-    Template("code.needed_stars", CODE, NEEDED_STARS, PROJECT, dependent, needed_stars_solve, needed_stars_evaluate),
-    Template("code.star_needed", CODE, STAR_NEEDED, PROJECT, star_needed_instances, star_needed_solve, star_needed_evaluate),
-    Template("code.original", CODE, ORIGINAL, PROJECT, duplicates, original_solve, original_evaluate),
+    Template("code.assign", CODE, ASSIGN, PROJECT, issues, assign_solve, assign_evaluate, "change", short=True),
+    Template("code.needed_stars", CODE, NEEDED_STARS, PROJECT, dependent, needed_stars_solve, needed_stars_evaluate, "find", short=True),
+    Template("code.star_needed", CODE, STAR_NEEDED, PROJECT, needing, star_needed_solve, star_needed_evaluate, "change", short=True),
+    Template("code.original", CODE, ORIGINAL, PROJECT, duplicates, original_solve, original_evaluate, "change", short=True),
 )

@@ -257,12 +257,12 @@ PASS_ON = (
     "Post '{title}' in the forum recommended by '{post}' in the forum '{forum}'.",
 )
 TEMPLATES = (
-    Template("forum.points", SITE, POINTS, POST, posts, points_solve, points_evaluate),
-    Template("forum.upvote", SITE, UPVOTE, POST, posts, upvote_solve, upvote_evaluate),
-    Template("forum.comment", SITE, COMMENT, POST, comment_instances, comment_solve, comment_evaluate),
-    Template("forum.karma", SITE, KARMA, ("member",), karma_instances, karma_solve, karma_evaluate),
-    Template("forum.submit", SITE, SUBMIT, ("title",), submit_instances, submit_solve, submit_evaluate),
-    Template("forum.author", SITE, AUTHOR, POST, author_instances, author_solve, author_evaluate),
-    Template("forum.follow", SITE, FOLLOW, POST, follow_instances, follow_solve, follow_evaluate),
-    Template("forum.pass_on", SITE, PASS_ON, POST, pass_on_instances, pass_on_solve, pass_on_evaluate),
+    Template("forum.points", SITE, POINTS, POST, posts, points_solve, points_evaluate, "find", short=True),
+    Template("forum.upvote", SITE, UPVOTE, POST, posts, upvote_solve, upvote_evaluate, "change", short=True),
+    Template("forum.comment", SITE, COMMENT, POST, comment_instances, comment_solve, comment_evaluate, "change", short=True),
+    Template("forum.karma", SITE, KARMA, ("member",), karma_instances, karma_solve, karma_evaluate, "find", short=True),
+    Template("forum.submit", SITE, SUBMIT, ("title",), submit_instances, submit_solve, submit_evaluate, "change", short=True),
+    Template("forum.author", SITE, AUTHOR, POST, author_instances, author_solve, author_evaluate, "find", short=True),
+    Template("forum.follow", SITE, FOLLOW, POST, follow_instances, follow_solve, follow_evaluate, "change", short=True),
+    Template("forum.pass_on", SITE, PASS_ON, POST, pass_on_instances, pass_on_solve, pass_on_evaluate, "change", short=True),
 )

@@ -94,3 +94,85 @@ def answer(what: str, text: str) -> Stage:
 
 def stop() -> Stage:
     return Stage("Stop: the task is done.", "Nothing is left to do.", (Move(Op.STOP),))
+
+
+def stop_on_page() -> Stage:
+    """The end of a task that asks for a page."""
+    return Stage("Stop: this is the page.", "The page that was asked for is open.", (Move(Op.STOP),))
+
+
+def answer_if_there(what: str) -> Stage:
+    """The end of a task that cannot be done. The step does not say so: no plan can know before the page is seen."""
+    reasoning = "The page shows it, if there is one."
+    return Stage(f"Report the {what}, or N/A if there is none.", reasoning, (Move(Op.INFEASIBLE, text="N/A"),))
+
+
+# Forum communities and two sites.
+
+
+def search_communities(value: Value) -> Stage:
+    return search("communities", value, "The communities page has a search box.")
+
+
+def search_writers(value: Value) -> Stage:
+    return search("writers", value, "The writers page has a search box.")
+
+
+def visit(home: str) -> Stage:
+    """Type the address of another site's home page, which the request names."""
+    return Stage(f"Go to the site '{home}'.", "The rest is on this site.", (Move(Op.GOTO, text=home),))
+
+
+def conclude(what: str, text: str) -> Stage:
+    """Report something that follows from several pages."""
+    return Stage(f"Report {what}.", "All pages that are needed have been read.", (Move(Op.STOP, text=text),))
+
+
+# Shop and admin panel.
+
+
+def pass_notice() -> Stage:
+    """A page that stands between two others and has only a button."""
+    return Stage("Read the notice and continue.", "A notice comes first, with a button for going on.", (press("Continue"),))
+
+
+def open_found(step: str, kind: str, link: str, on_page: int = 1) -> Stage:
+    """Open a thing whose link does not carry the name that the request gives."""
+    moves = (click("Next page"),) * (on_page - 1) + (click(link),)
+    return Stage(step, f"The {kind} is on a page of this list.", moves)
+
+
+# Map.
+
+
+def search_places(value: Value) -> Stage:
+    return search("places", value, "The page of the map has a search box.")
+
+
+def find_places(category: str, town: str) -> Stage:
+    """List the places of a category in a town: three moves on the page Find places."""
+    moves = choose("Category", category), choose("Town", town), press("Show places")
+    return Stage(f"Show the category {category} in the town '{town}'.", "The page Find places has a form for this.", moves)
+
+
+def first_route(start: Value, end: Value, mode: str) -> Stage:
+    """Fill in the empty form of the page Directions: four moves."""
+    step = f"Show the route from {start.shown} to {end.shown} with the mode {mode}."
+    moves = type_("From", start.text), type_("To", end.text), choose("Mode", mode), press("Show route")
+    return Stage(step, "The page Directions has a form for this.", moves)
+
+
+def next_route(end: Value, start: Value | None = None) -> Stage:
+    """Change the end of a shown route, and its start when there is another one."""
+    origin = f"start to {start.shown} and the " if start else ""
+    moves = (type_("From", start.text),) if start else ()
+    step = f"Change the {origin}end to {end.shown} and show the route."
+    return Stage(step, "The form keeps the rest of what was typed.", (*moves, type_("To", end.text), press("Show route")))
+
+
+# Code groups.
+
+
+def turn_pages(count: int, what: str) -> Stage:
+    """Read a list to its end. `count` pages follow the first one."""
+    return Stage(f"Read the list of {what} to its last page.", "The list goes on over several pages.", (click("Next page"),) * count)
