@@ -4,7 +4,8 @@ import random
 
 from planact_train.trainer import SORTED_BATCHES, EpochSampler
 
-LENGTHS = [random.Random(1).randint(50, 900) for _ in range(203)]  # the last batch is not full
+DICE = random.Random(1)
+LENGTHS = [DICE.randint(50, 900) for _ in range(203)]  # the last batch is not full
 
 
 def order(seed=0, epoch=0):
