@@ -14,6 +14,7 @@ from planact.types import Task
 from planact_envs.suites import load_suite
 
 DISK = 2.0  # GiB that a run with traces and screenshots may fill (ours)
+IN_PROCESS = ("miniweb", "miniweb-short")  # suites without a browser
 WEBARENA = ("webarena-lite", "webarena")
 MARKS = {True: "ok", False: "MISSING", None: "note"}
 
@@ -37,7 +38,7 @@ def examine(name: str, runs: Path, judge: str | None, scorer: str | None = None)
         findings += [*asyncio.run(sites_of(tasks)), *package_of(scorer)]
     if judge or any(map(asks_a_judge, tasks)):
         findings.append(judge_of(tasks, judge))
-    if name != "miniweb":
+    if name not in IN_PROCESS:
         findings.append(chromium())
     return [*findings, disk(runs)]
 

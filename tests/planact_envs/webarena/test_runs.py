@@ -219,8 +219,9 @@ def test_the_doctor_ends_with_code_1_and_says_what_to_type(tmp_path):
     assert "gpt-4-1106-preview" in done.stdout and not (tmp_path / "new").exists()
 
 
-def test_the_doctor_finds_nothing_missing_for_miniweb(tmp_path):
-    assert all(finding.ok for finding in examine("miniweb", tmp_path, None))
+@pytest.mark.parametrize("suite", ["miniweb", "miniweb-short"])
+def test_the_doctor_wants_no_browser_for_a_suite_in_process(suite, tmp_path):
+    assert [(finding.what, finding.ok) for finding in examine(suite, tmp_path, None)] == [("tasks", True), ("disk", True)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["miniweb", "--config", str(RECIPE)]])
