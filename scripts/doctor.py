@@ -1,7 +1,9 @@
-"""Say what a benchmark needs and whether it is there: task files, sites, Chromium, judge, disk. Exit code 1 when something is missing.
+"""Say what a benchmark needs and whether it is there: task files, sites, Chromium, judge, disk.
 
     python scripts/doctor.py webarena-lite
     python scripts/doctor.py --config recipes/webarena-lite/react-endpoint.yaml
+
+Exit code 1 when something that is needed is missing.
 """
 
 import argparse
