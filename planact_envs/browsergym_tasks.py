@@ -17,7 +17,7 @@ from browsergym.core.registration import register_task
 from browsergym.core.task import AbstractBrowserTask
 from playwright.sync_api import BrowserType, Locator, Page
 
-from planact.types import ELEMENT_OPS, Op, Outcome
+from planact.types import ELEMENT_OPS, FINAL_OPS, Op, Outcome
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import FLAGS, find_chromium
 from planact_envs.chromium.proxy import Proxy
@@ -25,7 +25,7 @@ from planact_envs.miniweb import scorer, sites, world
 from planact_envs.miniweb.database import connect
 from planact_envs.miniweb.server import EPISODE, Episodes, serve
 from planact_envs.miniweb.solution import Move
-from planact_envs.miniweb.tasks import SIZES, find, load_tasks, solution
+from planact_envs.miniweb.tasks import all_tasks, find, solution
 
 START = 10.0  # s, until the server listens
 ROLES = {"textbox": ("textbox", "searchbox", "spinbutton")}  # ours → what browsers call it, where that differs
@@ -38,7 +38,7 @@ def register() -> None:
     _use_found_chromium()
     _, proxy = _sites()
     settings = {"pw_context_kwargs": {"proxy": {"server": proxy, "bypass": "<-loopback>"}}}
-    for task in (task for split in SIZES for task in load_tasks(split)):
+    for task in all_tasks().values():
         if f"browsergym/miniweb.{task.id}" not in gymnasium.registry:
             register_task(f"miniweb.{task.id}", MiniwebTask, task_kwargs={"task_id": task.id}, nondeterministic=False, kwargs=settings)
 
@@ -80,8 +80,9 @@ class MiniwebTask(AbstractBrowserTask):
     def cheat(self, page: Page, chat_messages: list[Message]) -> None:
         """Carry out the oracle's moves; the last one is the answer."""
         for move in solution(self.task).moves:
-            if move.op == Op.STOP:
-                chat_messages.append({"role": "assistant", "timestamp": 0.0, "message": move.text})
+            if move.op in FINAL_OPS:
+                role = "assistant" if move.op == Op.STOP else "infeasible"
+                chat_messages.append({"role": role, "timestamp": 0.0, "message": move.text})
             else:
                 _carry_out(move, page)
 
@@ -137,6 +138,8 @@ def _carry_out(move: Move, page: Page) -> None:
             target.select_option(label=move.text)
         case Op.GOTO:
             page.goto(move.text)
+        case Op.BACK:
+            page.go_back()
         case _:
             raise ValueError(f"the oracle of {page.url} makes the move {move.op}, which cannot be carried out here")
     page.wait_for_load_state()
