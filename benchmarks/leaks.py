@@ -48,7 +48,7 @@ async def counts(browser) -> dict[str, float]:
         "contexts": len(browser.contexts),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "processes": len(family),
-        "temporary_files": sum(1 for _ in Path(tempfile.gettempdir()).glob("playwright*/**/*") if _.is_dir()),
+        "temporary_files": len(os.listdir(tempfile.gettempdir())),
         "megabytes": sum(resident(pid) for pid in (os.getpid(), *family)) / 1024,
     }
 

@@ -168,5 +168,5 @@ def read_elements(text: str, form: str) -> list[Element]:
     """The elements with ids in an observation text, in order: how a text-only policy sees a page."""
     if form == "html":
         found = [(m["type"] or m["tag"], unescape(m["label"] or m["text"] or ""), m["id"]) for m in _TAGGED.finditer(text)]
-        return [Element(_TAG_ROLES.get(kind, kind), name, id_) for kind, name, id_ in found]
+        return [Element(_TAG_ROLES.get(kind, "clickable"), name, id_) for kind, name, id_ in found]
     return [Element(m["role"], m["name"], m["id"]) for m in _LINES[form].finditer(text)]

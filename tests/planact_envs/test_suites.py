@@ -55,6 +55,12 @@ async def test_miniweb(name):
     assert (teacher.form, teacher.grammar, teacher.error_rate, teacher.seed) == ("short", "browsergym", 0.25, 3)
 
 
+def test_miniweb_in_chromium_is_the_same_benchmark():
+    here, there = load_suite("miniweb"), load_suite("miniweb-chromium")
+    assert there.tasks("test") == here.tasks("test") and there.open is not here.open
+    assert replace(there, tasks=here.tasks) == replace(here, name="miniweb-chromium", open=there.open)
+
+
 def test_a_suite_scores_with_its_own_scorer_unless_a_recipe_names_another():
     suite = replace(load_suite("miniweb"), scorers=("own", "other"))
     assert scorer_of(suite, None) == scorer_of(suite, "own") == "own" and scorer_of(suite, "other") == "other"

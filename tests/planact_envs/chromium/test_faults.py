@@ -20,7 +20,7 @@ from planact_envs.chromium.session import ChromiumSession
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-SLACK = 6.0  # s on a busy machine, beside the 2 s of a deadline
+SLACK = 6.0  # s on a busy machine, beside the 5 s of the longest deadline
 
 
 async def never(scope):
@@ -31,7 +31,7 @@ async def never(scope):
     "html, error",
     [
         ("<button onclick='while (1);'>Go</button>", "the page did not respond for 2 s; its script was stopped"),
-        ("<a href=/never>Go</a>", "'http://shop.test/never' could not be opened: the site did not answer within 2 s"),
+        ("<a href=/never>Go</a>", "'http://shop.test/never' could not be opened: the site did not answer within 5 s"),
         ("<a href=/half>Go</a>", "the page was still loading after 2 s and was stopped"),
         ("<a href=/loop>Go</a>", "'http://shop.test/loop' could not be opened: net::ERR_TOO_MANY_REDIRECTS"),
         ("<button onclick='fetch(`/never`)'>Go</button>", "the page was still waiting for a request after 2 s"),
@@ -45,7 +45,7 @@ async def test_a_broken_page_ends_in_time_and_says_why(visitor, site, html, erro
     await visitor.open()
     start = time.perf_counter()
     assert error in await visitor.do(Op.CLICK, "Go")
-    assert time.perf_counter() - start < 2 + SLACK
+    assert time.perf_counter() - start < 5 + SLACK
     if "half" in html:
         assert visitor.text == ["Half"]
     else:
@@ -85,12 +85,17 @@ async def test_a_browser_that_is_gone_is_an_error_of_the_environment_and_is_repl
         assert second is not first and second.is_connected()
 
 
+def runs(pid):
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()  # Z: dead, and not yet collected by the driver
+
+
 async def test_a_browser_that_does_not_close_is_killed(monkeypatch):
     monkeypatch.setattr(launch, "STOP", 0.5)
     async with open_browser() as browser:
         group = await launch._process_group(browser)
         os.killpg(group, signal.SIGSTOP)
-    assert not Path(f"/proc/{group}").exists() or "State:\tZ" in Path(f"/proc/{group}/status").read_text()
+    assert not runs(group)
 
 
 async def test_a_program_that_is_not_there_is_named(monkeypatch):
