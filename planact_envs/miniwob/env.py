@@ -65,10 +65,10 @@ class MiniwobEnv:
         self.task, self.ended, self.reward, self.reason, self.shots = task, False, 0.0, "", 0
         self.gym = task_classes()[task.template](seed=int(task.params["seed"]), base_url=pages_url())
         self.context = self.thread.new_context(viewport=self.gym.viewport)
-        self.context.set_default_timeout(self.gym.timeout)
         self.context.add_init_script(script("settle.js"))
         self.tab = self.context.new_page()
         goal, _ = self.gym.setup(self.tab)
+        self.context.set_default_timeout(self.gym.timeout)  # not before: a busy machine may take longer to open a page
         if goal != task.intent:
             raise EnvError(f"{task.id} says {task.intent!r}, but its page asks {goal!r}: another version of miniwob; {INSTALL}")
         return self._observe()
