@@ -131,7 +131,7 @@ class TextBrowser:
         try:
             address = httpx.URL(urljoin(self.tab.url, url))
             if method == "GET" and data is not None:
-                address = httpx.URL(address, params=data)
+                address = httpx.URL(address, params=data) if data else address.copy_with(query=b"")  # an empty form leaves a "?"
         except (httpx.InvalidURL, ValueError) as error:  # ValueError: a character that no URL or form can hold
             raise ActionFailed(f"{shown(url)} could not be opened: {error}") from error
         self._check_site(address)

@@ -36,7 +36,8 @@ two</textarea><input name=e value=x style="display:none"><input title=Nameless><
         <form><input title=Same name=q></form><form action=/loop><input title=Looping name=q></form>
         <form method=post action=/print><input title=Print name=note></form>""",
     "bare": """<form action=/echo><input title=First name=a><input title=Second name=b></form>
-        <form action=/echo><input title=Single name=s><input type=checkbox title=Box name=x></form>""",
+        <form action=/echo><input title=Single name=s><input type=checkbox title=Box name=x></form>
+        <form action=/two><button>Empty</button></form>""",
 }
 
 

@@ -129,6 +129,12 @@ async def test_enter_submits_a_form_without_a_button_only_from_its_single_field(
     assert visitor.path == "/echo?s=y"
 
 
+async def test_a_form_without_named_fields_leaves_a_question_mark(visitor):
+    await visitor.do(Op.GOTO, text="/bare")
+    await visitor.do(Op.CLICK, "Empty")
+    assert visitor.path == "/two?"
+
+
 async def test_a_line_break_typed_into_one_line_is_a_space(visitor):
     await visitor.do(Op.GOTO, text="/fields")
     await visitor.do(Op.TYPE, "Text", "a\nb\r\nc")
