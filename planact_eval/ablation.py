@@ -17,7 +17,7 @@ from planact_eval.table import Row, heading, plain_text
 
 def evaluate_grid(grid: Grid, runs: Path) -> str:
     """Evaluate what has not been evaluated. Returns the table as text and the paths of what was written."""
-    _benchmark([cell.recipe for cell in grid.cells])  # before hours of work
+    benchmark([cell.recipe for cell in grid.cells])  # before hours of work
     rows, episodes, recipes = [], {}, {}
     for cell in grid.cells:
         folder, summary, trajectories = evaluate(cell.recipe, runs)
@@ -35,7 +35,7 @@ def write_table(
 
     `episodes` and `recipes` are by `Row.key`. Raises RecipeError when the rows are not measured on one benchmark.
     """
-    name, split, scorer = _benchmark(list(recipes.values()))
+    name, split, scorer = benchmark(list(recipes.values()))
     suite = load_suite(name)
     measured = heading(rows, suite.name, suite.version, split, scorer)
     facts = {
@@ -47,7 +47,7 @@ def write_table(
     return f"\n{plain_text(rows, measured)}\ntable   {folder / 'table.md'}, {folder / 'table.csv'}\nreport  {report}"
 
 
-def _benchmark(recipes: Sequence[Recipe]) -> tuple[str, str, str]:
+def benchmark(recipes: Sequence[Recipe]) -> tuple[str, str, str]:
     """Suite, split and scorer. Raises RecipeError when the recipes cannot stand in one table."""
     for recipe in recipes:
         if recipe.agent is None or recipe.eval is None:

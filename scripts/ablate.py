@@ -25,8 +25,9 @@ def main() -> None:
         fail(error)
 
     def stage() -> None:
-        from planact_eval.ablation import evaluate_grid
+        from planact_eval.ablation import benchmark, evaluate_grid
 
+        benchmark([cell.recipe for cell in grid.cells])  # what cannot stand in one table is said before hours of work
         for cell in grid.cells:
             prepare(cell.recipe, args.runs)
         print(evaluate_grid(grid, args.runs))

@@ -66,7 +66,7 @@ CORPUS = [
     ("agent:\n  planner: none\n  replan: every_turn\n", 6, "agent.replan: 'every_turn' needs a planner"),
     ("eval: {split: dev}\n", 4, "eval.split: expected one of 'train', 'validation', 'test', found the text 'dev'"),
     ("endpoints: null\n", 4, "endpoints: expected a mapping"),
-    ("endpoints: {judge: {}}\n", 4, "unknown key 'judge' in section 'endpoints'"),
+    ("endpoints: {jugde: {}}\n", 4, "unknown key 'jugde' in section 'endpoints'"),
     ("endpoints: {executer: {}}\n", 4, "did you mean 'executor'?"),
     ("endpoints:\n  teacher:\n    model: m\n", 5, "the key 'base_url' is missing in section 'endpoints.teacher'; add `base_url: text`"),
     ("endpoints: {teacher: {base_url: http://x/v1}}\n", 4, "the key 'model' is missing in section 'endpoints.teacher'"),
