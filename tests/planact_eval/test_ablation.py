@@ -65,7 +65,7 @@ def test_a_row_that_names_no_scorer_stands_beside_one_that_names_the_suites_own(
     recipe = load_recipe(RECIPES / "react.yaml")
     assert recipe.eval.scorer is None
     named = load_recipe(RECIPES / "react.yaml", ["eval.scorer=miniweb"])
-    assert benchmark([recipe, named]) == ("miniweb", "test", "miniweb")
+    assert benchmark([recipe, named]) == ("miniweb-short", "test", "miniweb")
 
 
 def test_rows_of_two_benchmarks_are_refused_before_anything_is_run(changes, tmp_path):
