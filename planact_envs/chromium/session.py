@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
 
 MAX_TABS = 10
+ABORTED = "net::ERR_ABORTED"  # what Chromium says of a navigation that became a download, or that the page stopped
 DEFAULTS = Limits()
 
 
@@ -148,6 +149,9 @@ class ChromiumSession:
             await self._recover(tab, error)
         except Error as error:
             raise EnvError(f"the browser does not answer: {error.message}") from error
+        if tab.unopened and ABORTED in tab.failure:
+            with suppress(Hung):  # an address that turned out to be a download says so a moment later
+                await tab.within(tab.downloaded.wait(), self.limits.patience)
         if tab.unopened and not tab.notes:
             reasons = [tab.failure or "the site did not send a page"] + [reason for _, reason in self.proxy.unreached[before:]]
             tab.notes.append(f"{shown(tab.unopened)} could not be opened: {reasons[-1]}")
@@ -230,7 +234,11 @@ class ChromiumSession:
             case Op.NOTE:
                 return
             case _:
-                await act_on(tab, action)
+                try:
+                    await act_on(tab, action)
+                except Hung:
+                    if tab.answered.is_set():  # else the page is only waiting for the one that the action opens
+                        raise
         await settle(self.tab)
 
     async def _navigate(self, tab: Tab, url: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page as Window
 
 WORLD = "planact"  # the isolated world that reader.js runs in
-FREED = 1.0  # s, for a page to answer once its script is stopped
+FREED = 2.0  # s, for a page to answer once its script is stopped
 GONE = ("crashed", "has been closed")  # in the message of a call whose page is gone
 NAVIGATED = ("context", "navigated", "collected", "uniqueContextId")  # in the message of a call whose document went away
 
@@ -58,6 +58,7 @@ class Tab:
         self.world: int | None = None  # the isolated world of the current document
         self.notes: list[str] = []
         self.popups: list[Window] = []  # opened by this page, and not yet tabs
+        self.downloaded = asyncio.Event()  # a download was refused since `begin`
         self.awaited = 0  # windows that the page has opened since `begin`
         self.popup = asyncio.Event()  # set when one of them is there
         self.crashed = asyncio.Event()
@@ -72,6 +73,7 @@ class Tab:
     def begin(self) -> None:
         """Forget what earlier actions left to say."""
         self.notes, self.unopened, self.lost, self.failure = [], "", False, ""
+        self.downloaded.clear()
         self.awaited = 0
 
     @classmethod
@@ -93,7 +95,7 @@ class Tab:
         window.on("dialog", tab._dialog)
         window.on("popup", tab._opens)
         window.on("requestfailed", tab._fails)
-        window.on("download", lambda download: tab.notes.append(f"the download of {download.suggested_filename!r} was refused"))
+        window.on("download", tab._downloads)
         await tab.cdp.send("Page.enable")
         return tab
 
@@ -135,6 +137,10 @@ class Tab:
     def _fails(self, request: Any) -> None:
         if request.is_navigation_request() and request.frame == self.window.main_frame:
             self.failure = self.failure or request.failure or ""
+
+    def _downloads(self, download: Any) -> None:
+        self.notes.append(f"the download of {download.suggested_filename!r} was refused")
+        self.downloaded.set()
 
     def _awaits(self) -> None:
         self.awaited += 1

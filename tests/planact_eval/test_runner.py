@@ -79,7 +79,7 @@ def test_the_results_name_the_scorer_that_the_recipe_left_to_the_suite(noise):
 
 
 def test_a_scorer_that_the_suite_does_not_have_is_refused_before_a_model_is_missed(small, tmp_path):
-    with pytest.raises(RecipeError, match="miniweb has no scorer 'vab'"):
+    with pytest.raises(RecipeError, match="miniweb-short has no scorer 'vab'"):
         evaluate(small("react", "eval.scorer=vab"), tmp_path)  # its executor is not trained
 
 

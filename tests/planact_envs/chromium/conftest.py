@@ -18,7 +18,7 @@ from planact_envs.miniweb.server import Server
 
 HOST = "shop.test"
 HOME = f"http://{HOST}/"
-LIMITS = Limits(navigation=5.0, action=2.0)
+LIMITS = Limits(navigation=6.0, action=4.0)  # what a busy machine keeps
 
 
 class Site:
