@@ -1,7 +1,7 @@
 """Muon for the matrices inside a model, AdamW for what is left (embeddings, norms, convolutions), as one optimizer.
 
 Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises each matrix's momentum; a tiny model learns to copy
-in about two thirds of the steps that AdamW takes (docs/LOG.md). torch's Muon takes matrices only, and a trainer wants one optimizer.
+in about three quarters of the steps that AdamW takes (docs/LOG.md). torch's Muon takes matrices only, and a trainer wants one optimizer.
 """
 
 from __future__ import annotations

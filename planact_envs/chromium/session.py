@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
@@ -100,13 +101,21 @@ class ChromiumSession:
         await self._carry_out(action)
 
     async def observe(self, error: str = "", screenshot: Path | None = None) -> Observation:
-        """The current tab as the agent sees it; a picture of it goes to the file `screenshot`."""
+        """The current tab as the agent sees it; a PNG of what is in view goes to the file `screenshot`, if it can be drawn."""
         page, more = await self._read()
         error = "; ".join(filter(None, [error, *more]))
-        if screenshot:
-            await self.page.screenshot(path=screenshot, timeout=1000 * self.limits.action)
+        drawn = str(screenshot) if screenshot and await self._draw(screenshot) else None
         urls = tuple(t.url for t in self.tabs)
-        return observation_of(page, self.form, self.tab.url, urls, error, str(screenshot) if screenshot else None)
+        return observation_of(page, self.form, self.tab.url, urls, error, drawn)
+
+    async def _draw(self, path: Path) -> bool:
+        """Asked of Chromium itself, because Playwright waits for fonts first, and live pages may wait for theirs for ever."""
+        try:
+            drawn = await self.tab.send("Page.captureScreenshot", {"format": "png"})
+        except (Hung, Crashed, Navigated):
+            return False
+        _write(path, base64.b64decode(drawn["data"]))
+        return True
 
     async def _read(self) -> tuple[PageTree, list[str]]:
         """The current page, and what had to be done to get it."""
@@ -270,3 +279,8 @@ class ChromiumSession:
             raise ActionFailed("the last tab cannot be closed")
         await self.tabs.pop(self.current).close()
         self.current = max(0, self.current - 1)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

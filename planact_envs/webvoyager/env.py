@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +17,6 @@ from planact_envs.acting import ActionFailed
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browsers
 from planact_envs.chromium.session import ChromiumSession
-from planact_envs.chromium.tab import Crashed, Hung, Navigated
 from planact_envs.suites import MakeEnv, World
 from planact_envs.webvoyager.judge import judge_answer
 
@@ -79,24 +77,11 @@ class WebVoyagerEnv:
             self.session = None
 
     async def _observe(self, error: str = "") -> Observation:
-        page = await self.session.observe(error)
-        return replace(page, screenshot=await self._picture())
-
-    async def _picture(self) -> str | None:
-        """The path of a PNG of what is in view, None without a folder and for a page that cannot be drawn.
-
-        Asked of Chromium itself, because Playwright waits for fonts first, and live pages may wait for theirs for ever.
-        """
-        if self.world.screenshots is None:
-            return None
-        try:
-            drawn = await self.session.tab.send("Page.captureScreenshot", {"format": "png"})
-        except (Hung, Crashed, Navigated):
-            return None
-        path = self._folder() / f"{len(self.screenshots):02}.png"
-        path.write_bytes(base64.b64decode(drawn["data"]))
-        self.screenshots.append(path)
-        return str(path)
+        picture = None if self.world.screenshots is None else self._folder() / f"{len(self.screenshots):02}.png"
+        page = await self.session.observe(error, screenshot=picture)
+        if page.screenshot:
+            self.screenshots.append(picture)
+        return page
 
     def _folder(self) -> Path:
         return self.world.screenshots / self.task.id
