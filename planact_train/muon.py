@@ -21,10 +21,11 @@ class MuonAdamW(torch.optim.Optimizer):
         named = [(name, p) for name, p in named_parameters if p.requires_grad]
         inner = [p for name, p in named if _is_inner_matrix(name, p)]
         rest = [p for name, p in named if not _is_inner_matrix(name, p)]
-        self.parts = (
-            torch.optim.Muon(inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay),
-        )
+        self.parts: list[torch.optim.Optimizer] = []
+        if inner:
+            self.parts.append(torch.optim.Muon(inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+        if rest:  # an adapter has nothing but matrices
+            self.parts.append(torch.optim.AdamW(rest, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay))
         super().__init__([group for part in self.parts for group in part.param_groups], {})  # the same dicts: a new lr reaches the parts
 
     @torch.no_grad()

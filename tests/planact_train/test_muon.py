@@ -87,3 +87,9 @@ def test_a_recipe_names_muon_as_its_optimizer(base, conversations, tmp_path):
     assert {(group["lr"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.5, 0.25)}
     plain = AnswerTrainer(model=str(base), args=config, train_dataset=rows).create_optimizer()
     assert type(plain) is torch.optim.AdamW
+
+
+def test_a_model_of_matrices_alone_has_no_adamw():
+    # As an adapter of LoRA has.
+    [muon] = MuonAdamW([("lora_A.weight", torch.nn.Parameter(torch.ones(2, 3)))], 0.1, 0.95, 0.0).parts
+    assert type(muon) is torch.optim.Muon
