@@ -43,7 +43,7 @@ webarena: $(VENV)/.installed ## Install the task files of WebArena and WebArena-
 	$(BIN)/python -m pip install -qq -e '.[$(EXTRAS),browser,webarena]' -c constraints.txt
 	$(BIN)/python -m pip install -qq --no-deps browsergym-webarenalite==0.14.3
 
-bench: $(VENV)/.installed ## Run every benchmark
+bench: browser ## Run every benchmark; those in Chromium take minutes
 	@for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean: ## Remove caches and build products; the environment and runs/ stay
