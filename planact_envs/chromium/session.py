@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
@@ -99,6 +100,18 @@ class ChromiumSession:
         """Carry an action out and wait for its effects. Raises ActionFailed with what the agent should know, EnvError when the
         browser is gone."""
         await self._carry_out(action)
+
+    async def step(self, action: Action, before: Observation, screenshot: Path | None = None) -> Observation:
+        """Act and observe, on a live site. A note about an action that was carried out, such as a page that goes on loading, is an
+        error only when nothing has changed since `before`: three errors in a row end an episode."""
+        tab, error = self.tab, ""
+        try:
+            await self.act(action)
+        except ActionFailed as failure:
+            error = str(failure)
+        page = await self.observe(error, screenshot)
+        changed = (page.url, page.text) != (before.url, before.text)
+        return replace(page, error="") if tab.notes and changed else page
 
     async def observe(self, error: str = "", screenshot: Path | None = None) -> Observation:
         """The current tab as the agent sees it; a PNG of what is in view goes to the file `screenshot`, if it can be drawn."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Iterator
@@ -100,7 +99,7 @@ class WebArenaEnv:
             await self._start(url)
         if others:  # as in WebArena, which begins with the first
             await self.session.act(Action(Op.TAB_FOCUS, text="0"))
-        self.page = await self._observe()
+        self.page = await self.session.observe(screenshot=self._picture())
         return self.page
 
     async def _start(self, url: str) -> None:
@@ -113,16 +112,7 @@ class WebArenaEnv:
             raise EnvError(f"task {self.task.id}: the start page {url} cannot be opened: {error}")
 
     async def step(self, action: Action) -> Observation:
-        """A note about an action that was carried out, such as a page that goes on loading, is an error only when nothing changed:
-        three errors in a row end an episode."""
-        tab, before, error = self.session.tab, self.page, ""
-        try:
-            await self.session.act(action)
-        except ActionFailed as failure:
-            error = str(failure)
-        self.page = await self._observe(error)
-        if tab.notes and (self.page.url, self.page.text) != (before.url, before.text):
-            self.page = replace(self.page, error="")
+        self.page = await self.session.step(action, self.page, self._picture())
         return self.page
 
     async def score(self, answer: str) -> Outcome:
@@ -135,10 +125,7 @@ class WebArenaEnv:
             await self.session.close()
             self.session = None
 
-    async def _observe(self, error: str = "") -> Observation:
-        picture = None
-        if self.world.screenshots:
-            picture = self.world.screenshots / self.task.id / f"{self.seen:02}.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
+    def _picture(self) -> Path | None:
+        """Where the next page is drawn."""
         self.seen += 1
-        return await self.session.observe(error, screenshot=picture)
+        return self.world.screenshots / self.task.id / f"{self.seen - 1:02}.png" if self.world.screenshots else None

@@ -49,20 +49,10 @@ class WebVoyagerEnv:
         except ActionFailed as error:
             if self.session.page.url == EMPTY:
                 raise EnvError(f"task {task.id}: the start page cannot be opened: {error}") from error
-        self.page = await self._observe()
-        return self.page
+        return self._seen(await self.session.observe(screenshot=self._picture()))
 
     async def step(self, action: Action) -> Observation:
-        """Live pages are seldom done loading; what is noted about an action that was carried out is an error only when nothing changed."""
-        tab, before, error = self.session.tab, self.page, ""
-        try:
-            await self.session.act(action)
-        except ActionFailed as failure:
-            error = str(failure)
-        self.page = await self._observe(error)
-        if tab.notes and (self.page.url, self.page.text) != (before.url, before.text):
-            self.page = replace(self.page, error="")
-        return self.page
+        return self._seen(await self.session.step(action, self.page, self._picture()))
 
     async def score(self, answer: str) -> Outcome:
         """The judge's verdict; a reference answer is named in the reason, for people."""
@@ -76,11 +66,13 @@ class WebVoyagerEnv:
             await self.session.close()
             self.session = None
 
-    async def _observe(self, error: str = "") -> Observation:
-        picture = None if self.world.screenshots is None else self._folder() / f"{len(self.screenshots):02}.png"
-        page = await self.session.observe(error, screenshot=picture)
-        if page.screenshot:
-            self.screenshots.append(picture)
+    def _picture(self) -> Path | None:
+        """Where the next page is drawn."""
+        return None if self.world.screenshots is None else self._folder() / f"{len(self.screenshots):02}.png"
+
+    def _seen(self, page: Observation) -> Observation:
+        self.page = page
+        self.screenshots += [Path(page.screenshot)] if page.screenshot else []
         return page
 
     def _folder(self) -> Path:
