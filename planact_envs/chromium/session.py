@@ -266,8 +266,7 @@ class ChromiumSession:
     async def _navigate(self, tab: Tab, url: str) -> None:
         if reason := self.gate.refusal(url):
             raise ActionFailed(f"{shown(url)} is not opened: {reason}")
-        tab.answered.clear()
-        tab.idle.clear()
+        tab.leaves()
         await tab.send("Page.navigate", {"url": url}, self.limits.navigation)
         await settle(tab)
 
@@ -277,8 +276,7 @@ class ChromiumSession:
         position, entries = history["currentIndex"] + step, history["entries"]
         if not 0 <= position < len(entries) or (not blank and position == 0 and entries[0]["url"] == "about:blank"):
             raise ActionFailed("there is no page to go back to" if step < 0 else "there is no page to go forward to")
-        tab.answered.clear()
-        tab.idle.clear()
+        tab.leaves()
         await tab.send("Page.navigateToHistoryEntry", {"entryId": entries[position]["id"]})
 
     async def _new_tab(self) -> None:

@@ -63,7 +63,8 @@ class Tab:
         self.popup = asyncio.Event()  # set when one of them is there
         self.crashed = asyncio.Event()
         self.answered, self.idle = asyncio.Event(), asyncio.Event()  # the page has answered; it has loaded
-        self.answered.set()
+        self.leaving = asyncio.Event()  # it has not: another document was asked for
+        self.answers()
         self.idle.set()
         self.opening = ""  # the url that is being opened
         self.unopened = ""  # the url that could not be opened since `begin`
@@ -106,8 +107,17 @@ class Tab:
 
     def _starts(self, event: dict[str, Any]) -> None:
         if event["frameId"] == self.frame:
-            self.answered.clear()
-            self.idle.clear()
+            self.leaves()
+
+    def leaves(self) -> None:
+        """Another document was asked for."""
+        self.answered.clear()
+        self.idle.clear()
+        self.leaving.set()
+
+    def answers(self) -> None:
+        self.answered.set()
+        self.leaving.clear()
 
     def _arrives(self, event: dict[str, Any]) -> None:
         if event["frame"]["id"] == self.frame:
@@ -115,7 +125,7 @@ class Tab:
             self.opening = ""
             if "unreachableUrl" in event["frame"]:
                 self.unopened, self.lost = event["frame"]["unreachableUrl"], True
-            self.answered.set()
+            self.answers()
 
     def _moves(self, event: dict[str, Any]) -> None:
         """The page changed its address without loading another."""
@@ -131,7 +141,7 @@ class Tab:
         """Nothing is loading any more. What was still being opened then did not open."""
         if self.opening:
             self.unopened, self.opening = self.opening, ""
-        self.answered.set()
+        self.answers()
         self.idle.set()
 
     def _fails(self, request: Any) -> None:
@@ -159,14 +169,14 @@ class Tab:
     def url(self) -> str:
         return self.window.url
 
-    async def within(self, work: Awaitable[Any], seconds: float | None = None) -> Any:
+    async def within(self, work: Awaitable[Any], seconds: float | None = None, unless: asyncio.Event | None = None) -> Any:
         """The result of `work`. Raises Hung after `seconds` (the action's limit), Crashed when the page's process is gone, Navigated
-        when its document is."""
+        when its document is, or when `unless` happens first."""
         from playwright.async_api import Error
 
-        call, crash = asyncio.ensure_future(work), asyncio.ensure_future(self.crashed.wait())
+        call, *ends = (asyncio.ensure_future(one) for one in (work, self.crashed.wait(), *([unless.wait()] if unless else [])))
         try:
-            await asyncio.wait({call, crash}, timeout=seconds or self.limits.action, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({call, *ends}, timeout=seconds or self.limits.action, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 return call.result()
         except Error as error:
@@ -176,20 +186,23 @@ class Tab:
                 raise Navigated from error
             raise
         finally:
-            crash.cancel()
-            call.cancel()
-        raise Crashed("the page crashed") if self.crashed.is_set() else Hung
+            for one in (call, *ends):
+                one.cancel()
+        if self.crashed.is_set():
+            raise Crashed("the page crashed")
+        raise Navigated if unless and unless.is_set() else Hung
 
-    async def send(self, method: str, parameters: dict[str, Any] | None = None, seconds: float | None = None) -> Any:
-        """The answer to a CDP call."""
-        return await self.within(self.cdp.send(method, parameters), seconds)
+    async def send(self, method: str, parameters: dict[str, Any] | None = None, *more: Any) -> Any:
+        """The answer to a CDP call; what `within` takes follows the parameters."""
+        return await self.within(self.cdp.send(method, parameters), *more)
 
     async def evaluate(self, expression: str, world: int | None = None, seconds: float | None = None) -> Any:
-        """The value of a constant expression of ours; arguments in it are JSON."""
+        """The value of a constant expression of ours; arguments in it are JSON. Raises Navigated as soon as another document is asked
+        for, because Chromium then holds the answer back until that one is there."""
         parameters = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         if world is not None:
             parameters["contextId"] = world
-        answer = await self.send("Runtime.evaluate", parameters, seconds)
+        answer = await self.send("Runtime.evaluate", parameters, seconds, self.leaving)
         return answer["result"].get("value")
 
     async def call(self, function: str, *arguments: Any) -> Any:
@@ -199,14 +212,18 @@ class Tab:
         return await self.evaluate(f"planact.{function}({', '.join(map(json.dumps, arguments))})", self.world)
 
     async def read(self) -> Page:
-        """Read the page as it is now."""
+        """Read the page as it is now. One that was asked for meanwhile, and does not answer, is given up."""
         while True:
             try:
                 self.page = read_html(await self._snapshot())
                 return self.page
             except Navigated:
                 self.world = None
+            try:
                 await self.within(self.answered.wait())
+            except Hung:
+                await self.send("Page.stopLoading")
+                self.stays()
 
     async def _snapshot(self) -> str:
         if self.world is not None:
@@ -219,7 +236,7 @@ class Tab:
     async def free(self) -> bool:
         """Stop the script of a page that does not answer; whether it answers now."""
         try:
-            await self.send("Runtime.terminateExecution", seconds=FREED)
+            await self.send("Runtime.terminateExecution", None, FREED)
             return await self.evaluate("1", seconds=FREED) == 1
         except (Hung, Navigated):
             return False

@@ -32,12 +32,16 @@ async def never(scope):
     [
         ("<button onclick='while (1);'>Go</button>", "the page did not respond for 4 s; its script was stopped"),
         ("<a href=/never>Go</a>", "'http://shop.test/never' could not be opened: the site did not answer within 6 s"),
+        (
+            "<button onclick='setTimeout(() => (location = `/never`), 50)'>Go</button>",
+            "'http://shop.test/never' could not be opened: the site did not answer within 6 s",
+        ),
         ("<a href=/half>Go</a>", "the page was still loading after 4 s and was stopped"),
         ("<a href=/loop>Go</a>", "'http://shop.test/loop' could not be opened: net::ERR_TOO_MANY_REDIRECTS"),
         ("<button onclick='fetch(`/never`)'>Go</button>", "the page was still waiting for a request after 4 s"),
         ("<a href=http://down.test/>Go</a>", "'http://down.test/' could not be opened: [Errno"),
     ],
-    ids=["infinite loop", "no answer", "never loads", "redirects", "request", "no server"],
+    ids=["infinite loop", "no answer", "no answer later", "never loads", "redirects", "request", "no server"],
 )
 async def test_a_broken_page_ends_in_time_and_says_why(visitor, site, html, error):
     visitor.session.gate.served["down.test"] = ("127.0.0.1", 1)
@@ -52,6 +56,15 @@ async def test_a_broken_page_ends_in_time_and_says_why(visitor, site, html, erro
         assert visitor.seen.url == "http://shop.test/" and visitor.node("Go")
     site.pages["/"] = "<p>fine</p>"
     assert await visitor.open() == "" and visitor.text == ["fine"]
+
+
+async def test_a_page_that_leaves_by_itself_for_one_that_never_answers_is_still_read(visitor, site):
+    """2 s is more than `settle` waits for a timer, so that nothing is being opened when the action is over."""
+    site.pages |= {"/": "<p>Here</p><script>setTimeout(() => (location = `/never`), 2000)</script>", "/never": never}
+    await visitor.open()
+    while "/never" not in site.visits:
+        await asyncio.sleep(0.05)
+    assert (await visitor.session.observe()).text.split("\n")[1:] == ["Here"]
 
 
 async def crash(session):
