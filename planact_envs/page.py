@@ -27,6 +27,7 @@ CONTROLS = "a[href], button, input, select, textarea"
 MADE = frozenset(
     {"button", "link", "tab", "menuitem", "option", "switch", "checkbox", "radio"}
 )  # of elements that scripts made into controls
+Attributes = Mapping[str, str | None]
 MAX_DEPTH = 200  # nested elements; what lies deeper is left out, so that no page exhausts Python's stack
 
 
@@ -70,7 +71,13 @@ class _Reader:
         self.labels = {key: _label_text(label) for label in tree.css("label[for]") if (key := label.attributes["for"])}
         self.depth = 0
 
-    def children(self, element: LexborNode):
+    def children(self, element: LexborNode) -> list[Node]:
+        found: list[Node] = []
+        self.collect(element, found)
+        return found
+
+    def collect(self, element: LexborNode, found: list[Node]) -> None:
+        """Put what is inside `element` at the end of `found`."""
         if self.depth == MAX_DEPTH:
             return
         self.depth += 1
@@ -78,30 +85,28 @@ class _Reader:
             tag = child.tag
             if tag == "-text":
                 if text := _clean(child.text_content or ""):
-                    yield Node("text", text)
-            elif tag in SKIPPED or _hidden(child):
-                continue
-            elif tag == "label":  # its text is the name of the field that it is for
-                yield from (node for node in self.children(child) if node.role in INTERACTIVE)
-            else:
-                yield from self.element(child, tag)
+                    found.append(Node("text", text))
+            elif tag not in SKIPPED and not _hidden(attributes := child.attributes):  # a new dict at every reading
+                if tag == "label":  # its text is the name of the field that it is for
+                    found += [node for node in self.children(child) if node.role in INTERACTIVE]
+                else:
+                    self.element(child, tag, attributes, found)
         self.depth -= 1
 
-    def element(self, element: LexborNode, tag: str):
-        role = _role(element, tag)
+    def element(self, element: LexborNode, tag: str, attributes: Attributes, found: list[Node]) -> None:
+        role = _role(element, tag, attributes)
         if role in INTERACTIVE:
-            yield self.interactive(element, tag, role)
+            found.append(self.interactive(element, tag, role, attributes))
         elif role == "heading" and not element.css_first(CONTROLS):
-            yield Node(role, _clean(element.text()), tag=tag)
+            found.append(Node(role, _clean(element.text()), tag=tag))
         elif role in ("group", "heading"):
-            yield from self.children(element)  # plain containers add nothing to what an agent needs to know
+            self.collect(element, found)  # plain containers add nothing to what an agent needs to know
         else:
-            yield Node(role, tag=tag, children=tuple(self.children(element)))
+            found.append(Node(role, tag=tag, children=tuple(self.children(element))))
 
-    def interactive(self, element: LexborNode, tag: str, role: str) -> Node:
+    def interactive(self, element: LexborNode, tag: str, role: str, attributes: Attributes) -> Node:
         key = str(len(self.elements) + 1)
         self.elements[key] = element
-        attributes = element.attributes
         states = ("disabled",) if "disabled" in attributes else ()
         value, options = "", ()
         if role == "combobox":
@@ -112,13 +117,12 @@ class _Reader:
             value = self.values.get(key, default_text(element, tag))
         elif role in ("checkbox", "radio") and self.values.get(key, "on" if "checked" in attributes else "") == "on":
             states += ("checked",)
-        node = Node(role, self.name(element, tag, role), key, value, states, tag, options)
+        node = Node(role, self.name(element, tag, role, attributes), key, value, states, tag, options)
         self.nodes[key] = node
         return node
 
-    def name(self, element: LexborNode, tag: str, role: str) -> str:
+    def name(self, element: LexborNode, tag: str, role: str, attributes: Attributes) -> str:
         """A short form of the accessible-name computation: aria-label, label, own text, value, placeholder, title."""
-        attributes = element.attributes
         if label := attributes.get("aria-label"):
             return _clean(label)
         if label := self.labels.get(attributes.get("id") or ""):
@@ -148,14 +152,13 @@ def default_text(element: LexborNode, tag: str) -> str:
     return element.attributes.get("value") or "" if tag == "input" else element.text()
 
 
-def _role(element: LexborNode, tag: str) -> str:
+def _role(element: LexborNode, tag: str, attributes: Attributes) -> str:
     if tag == "a":
-        return "link" if "href" in element.attributes else "group"
+        return "link" if "href" in attributes else "group"
     if tag == "input":
-        return INPUT_ROLES.get((element.attributes.get("type") or "text").lower(), "textbox")
+        return INPUT_ROLES.get((attributes.get("type") or "text").lower(), "textbox")
     if tag in ("button", "textarea", "select"):
         return {"button": "button", "textarea": "textbox", "select": "combobox"}[tag]
-    attributes = element.attributes
     if attributes.get("contenteditable", "false") != "false":
         return "textbox"
     if ("onclick" in attributes or attributes.get("role") in MADE) and not element.css_first(CONTROLS):
@@ -178,8 +181,7 @@ def _label_text(label: LexborNode | None) -> str:
     return _clean("".join(node.text_content or "" for node in texts if node.parent.tag not in ("option", "textarea", "button")))
 
 
-def _hidden(element: LexborNode) -> bool:
-    attributes = element.attributes
+def _hidden(attributes: Attributes) -> bool:
     if not attributes:
         return False
     if "hidden" in attributes or attributes.get("aria-hidden") == "true" or (attributes.get("type") or "").lower() == "hidden":

@@ -36,7 +36,6 @@ async def crawl() -> list[Observation]:
             pages[url] = _observe(browser)
             page = browser.tab.page
             queue += [urljoin(url, page.elements[k].attributes["href"]) for k, node in page.nodes.items() if node.role == "link"]
-    await browser.close()
     database.close()
     return list(pages.values())
 
@@ -51,7 +50,6 @@ async def wander(phrases: Sequence[str], walks: int, seed: int) -> list[Observat
             pages.append(_observe(browser))
             element = dice.choice(read_elements(pages[-1].text, "short"))
             await browser.act(element_drill(element, pages[-1].text, phrases, dice).actions[0])
-        await browser.close()
         database.close()
     return list({page.text: page for page in pages}.values())
 

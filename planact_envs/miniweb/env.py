@@ -52,7 +52,6 @@ class MiniwebEnv:
 
     async def close(self) -> None:
         if self.browser:
-            await self.browser.close()
             self.database.close()
             self.browser = None
 

@@ -121,5 +121,4 @@ async def visitor():
     visitor = Visitor()
     await visitor.browser.goto(HOME)
     yield visitor
-    await visitor.browser.close()
     visitor.db.close()

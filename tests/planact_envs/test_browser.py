@@ -40,7 +40,7 @@ async def test_a_missing_page_is_a_page(visitor):
 
 
 URLS = [("http://test.site/two", "/two"), ("/two", "/two"), ("two", "/two"), ("HTTP://TEST.site/two", "/two")]
-URLS += [("/echo?q=ü b", "/echo?q=%C3%BC%20b"), ("?a=1", "/?a=1"), ("", "/")]
+URLS += [("/echo?q=ü b", "/echo?q=%C3%BC%20b"), ("?a=1", "/?a=1"), ("/two?", "/two?"), ("", "/")]
 
 
 @pytest.mark.parametrize("url, path", URLS)
@@ -119,6 +119,14 @@ async def test_enter_is_a_line_break_in_a_textarea_and_submits_nothing(visitor):
     await visitor.do(Op.SEARCH, "Area", "new")
     await visitor.do(Op.PRESS, text="Enter")
     assert visitor.path == "/fields" and visitor.node("Area").value == "new\n\n"
+
+
+async def test_enter_in_a_combobox_only_opens_its_list(visitor):
+    await visitor.do(Op.GOTO, text="/fields")
+    await visitor.do(Op.CLICK, "Size")
+    before = visitor.everything()
+    await visitor.do(Op.PRESS, text="Enter")
+    assert visitor.everything() == before
 
 
 async def test_enter_submits_a_form_without_a_button_only_from_its_single_field(visitor):

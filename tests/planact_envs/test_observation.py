@@ -195,7 +195,6 @@ async def crawl() -> list[Page]:
             await browser.goto(url)
             page = pages[url] = browser.tab.page
             queue += [urljoin(url, page.elements[key].attributes["href"]) for key, node in page.nodes.items() if node.role == "link"]
-    await browser.close()
     database.close()
     return list(pages.values())
 

@@ -100,6 +100,5 @@ async def test_every_drill_of_crawled_pages_can_be_carried_out(pages):
             check(action, page, browser)
             if action.op != Op.STOP:
                 await browser.act(action)  # raises ActionFailed when it cannot be done
-        await browser.close()
         database.close()
     assert set(ops) == {Op.CLICK, Op.TYPE, Op.SEARCH, Op.SELECT, Op.STOP}, ops

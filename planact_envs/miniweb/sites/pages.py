@@ -64,7 +64,8 @@ NOTICES = {  # shown once after a change; the answer to a post names one in its 
     "quantity": "The quantity must be from 1 to 5.",
 }
 
-_templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined)
+_loader = FileSystemLoader(Path(__file__).parent / "templates")
+_templates = Environment(loader=_loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
 
 
 def page(request: Request, template: str, *, title: str, status: int = 200, **context: Any) -> Response:
