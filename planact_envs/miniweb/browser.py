@@ -140,7 +140,7 @@ class TextBrowser:
                 if not response.has_redirect_location:
                     return str(address), html
                 target = address.join(response.headers["location"])
-                address = target if target.fragment else target.copy_with(fragment=address.fragment)
+                address = target.copy_with(fragment=address.fragment) if address.fragment and not target.fragment else target
                 if response.status_code not in (307, 308):  # those two keep the method
                     method, data = "GET", None
         except (httpx.InvalidURL, ValueError) as error:

@@ -28,6 +28,8 @@ async def test_a_link_to_another_site_of_the_environment_is_followed(visitor):
 async def test_a_redirect_ends_at_its_target(visitor):
     await visitor.do(Op.CLICK, "Hop")
     assert visitor.path == "/two" and visitor.browser.tab.history == [HOME, "http://test.site/two"]
+    await visitor.do(Op.GOTO, text="/hops/1#part")
+    assert visitor.path == "/two#part"
     await visitor.do(Op.GOTO, text=f"/hops/{MAX_REDIRECTS - 1}")  # and one from the last hop to /two
     assert visitor.path == "/two"
 
