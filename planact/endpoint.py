@@ -19,7 +19,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from planact.cache import ResponseCache, free_of_charge
-from planact.llm import Budget, Completion, EndpointUnusable, Message, ModelError
+from planact.llm import Budget, Completion, EndpointUnusable, Message, ModelError, RequestRefused
 from planact.replies import Failure, encodable, quoted, read_reply, refusal
 from planact.types import content_hash
 
@@ -137,7 +137,7 @@ class EndpointLLM:
             result = await self._answer(request, key)
         if isinstance(result, Failure):
             # Raised here, outside any `except`, so that no chained SDK error carries the request's headers.
-            kind = EndpointUnusable if result.every_call else ModelError
+            kind = EndpointUnusable if result.every_call else ModelError if result.retry else RequestRefused
             raise kind(f"{self.name} at {self.base_url}: {result.message}")
         completion = replace(result, usage=replace(result.usage, seconds=time.monotonic() - started))
         if self._cache is not None:

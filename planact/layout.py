@@ -1,6 +1,7 @@
 """Where results lie under the runs folder, and the keys that make the same work be found again.
 
-    runs/data/<key>/      run.sqlite (trajectories, annotations), <kind>.parquet, manifest.json, README.md
+    runs/data/<key>/run.sqlite  everything that a teacher was paid for (trajectories, answers), shared by recipes that differ in sizes only
+    runs/data/<key>/<key>/      <kind>.parquet, manifest.json, README.md
     runs/models/<role>-<key>/   checkpoint-*/, and the finished model
     runs/eval/<recipe>-<key>/   run.sqlite (one trajectory per task), results.json, recipe.yaml
     runs/<table>/         an ablation table: table.md, table.csv, ladder.svg, report.html
@@ -16,14 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planact.annotate import annotation_hash
 from planact.prompts import prompts_hash
 from planact.recipe import Recipe
+from planact.teaching import teaching_hash
 from planact.types import content_hash, to_dict
 
 STORE = "run.sqlite"
 MANIFEST = "manifest.json"
 FINISHED = "finished.json"  # written last: a model folder without it is not finished
+TEACHING_ROLES = ("teacher", "actor", "reasoner", "judge", "orm")
 BASE = "recipes/tiny/base.yaml"  # the recipe that makes a base model
 
 
@@ -38,30 +40,46 @@ class NotBuilt(RuntimeError):
         self.script, self.options, self.config = script, options, config
 
 
-def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
-    """Everything that changes the rows, and nothing else; which kinds are wanted is not part of it."""
-    data, agent = to_dict(recipe.data), recipe.agent
-    settings = {key: value for key, value in data.items() if key not in ("planner", "executor")}
-    endpoint = recipe.endpoints.get("teacher") if recipe.data.teacher == "endpoint" else None
-    return settings | {
+def store_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
+    """Everything that changes what a teacher answers; how much is asked for is no part of it."""
+    data, agent = recipe.data, recipe.agent
+    models = {role: recipe.endpoints[role].model for role in TEACHING_ROLES if role in recipe.endpoints}
+    return {
+        "suite": data.suite,
         "suite_version": suite_version,
         "seed": recipe.seed,
-        "teacher_model": endpoint.model if endpoint else recipe.data.teacher,
+        "models": {"teacher": "scripted"} if data.teacher == "scripted" else models,
+        "teacher_error_rate": data.teacher_error_rate,
         "observation": agent.observation,
         "grammar": agent.grammar,
-        "plan_history": agent.plan_history,
         "prompts": prompts_hash(agent.prompts, agent.grammar),
-        "annotation": annotation_hash(),
     }
 
 
+def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
+    """Everything that changes the rows, and nothing else; which kinds are wanted is not part of it."""
+    data, agent = to_dict(recipe.data), recipe.agent
+    sizes = {key: value for key, value in data.items() if key not in ("planner", "executor", "max_usd")}
+    shown = {"plan_history": agent.plan_history, "max_page_tokens": agent.max_page_tokens, "teaching": teaching_hash()}
+    return store_settings(recipe, suite_version) | sizes | shown
+
+
+def data_store(recipe: Recipe, suite_version: str, runs: Path) -> Path:
+    return runs / "data" / content_hash(store_settings(recipe, suite_version), 10) / STORE
+
+
 def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
-    return runs / "data" / content_hash(data_settings(recipe, suite_version), 10)
+    return data_store(recipe, suite_version, runs).parent / content_hash(data_settings(recipe, suite_version), 10)
+
+
+def row_kinds(recipe: Recipe, role: str) -> tuple[str, ...]:
+    """The row files of "planner" or "executor": with `agent.cot`, those whose answers begin with reasoning."""
+    return tuple(f"{kind}_cot" if recipe.agent.cot else kind for kind in getattr(recipe.data, role))
 
 
 def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
     """Everything that changes a trained model. Raises NotBuilt when the rows in `folder` or the base have not been built."""
-    kinds = getattr(recipe.data, role)
+    kinds = row_kinds(recipe, role)
     rows = read_manifest(folder)["rows"] if (folder / MANIFEST).exists() else {}
     missing = [kind for kind in kinds if kind not in rows]
     if missing:

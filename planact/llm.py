@@ -22,6 +22,10 @@ class BudgetExceeded(ModelError):
     """The run's limit of dollars or tokens is reached; the call was not made."""
 
 
+class RequestRefused(ModelError):
+    """The model takes other requests and not this one (too long, filtered): asking again brings the same."""
+
+
 class EndpointUnusable(ModelError):
     """No call to this endpoint can succeed (key, credit, address or model name): stop the run rather than the one call."""
 

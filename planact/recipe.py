@@ -21,7 +21,7 @@ from planact.types import content_hash, to_dict
 
 __all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "load_recipe", "resolve"]
 
-Role = Literal["planner", "executor", "teacher", "judge"]
+Role = Literal["planner", "executor", "teacher", "actor", "reasoner", "judge", "orm"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
 TRAINED_ROLES = ("planner", "executor")
 
@@ -37,6 +37,8 @@ class Agent:
     prompts: Literal["full", "compact"] = "full"
     observation: Literal["axtree", "html", "short"] = "axtree"
     grammar: Literal["webrl", "browsergym"] = "webrl"
+    cot: bool = False  # reasoning in <think> tags before every plan and action (paper 3.4)
+    max_page_tokens: int | None = rule(None, low=16)  # longer pages lose whole nodes, in training rows and prompts alike; None: no limit
     plan_history: int | None = rule(None, low=0)  # earlier plans kept as chat turns for the replanner; None: all (paper A.10)
     max_turns: int = rule(30, low=1)  # turns; the released code's default
     planner_max_tokens: int = rule(4096, low=1)  # completion tokens of one call
@@ -50,7 +52,7 @@ class Agent:
 class Endpoint:
     """An OpenAI-compatible server that plays one role."""
 
-    base_url: str = rule(pattern=r"https?://\S+", wants="a URL such as http://localhost:8000/v1")
+    base_url: str = rule(pattern=r"(https?://\S+)?", wants="a URL such as http://localhost:8000/v1; empty for vLLM in this process")
     model: str = rule(pattern=r".+", wants="the model's name on that server")
     api_key_env: str = rule(
         "",
@@ -66,16 +68,23 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Data:
-    """What the training rows are made of."""
+    """What the training rows are made of. The paper's sizes: 1,113 tasks, 923 synthetic, 10,000 expansion, 5,000 targeted."""
 
     suite: str = "miniweb"
     tasks: int | None = rule(None, low=1)  # training tasks rolled out; None: all
-    teacher: Literal["scripted", "endpoint"] = "scripted"
+    synthetic: int = rule(0, low=0)  # solved trajectories of requests that the teacher wrote (paper 4.1)
+    expansion: int = rule(0, low=0)  # pairs of request and plan that the teacher wrote after seed pairs (paper 4.3)
+    targeted: int = rule(0, low=0)  # variants of the seed pairs that failures call for (paper 4.3)
+    failures_of: str = ""  # run.sqlite of an evaluation on the validation split; empty: the actor is tried on that split
+    outcome_filter: Literal["environment", "judge", "orm"] = "environment"  # what says that a synthetic task is solved
+    imports: Mapping[Literal["webrl", "released"], str] = field(default_factory=dict)  # format -> file of trajectories or rows from elsewhere
+    teacher: Literal["scripted", "endpoint", "batch", "vllm"] = "scripted"
     teacher_error_rate: float = rule(0.0, low=0, high=1)  # share of the scripted teacher's answers that are wrong on purpose
     planner: tuple[Literal["plan", "replan"], ...] = ("plan",)  # row kinds
     executor: tuple[Literal["act", "act_dynamic", "react"], ...] = ("act",)  # row kinds
     near_duplicate: float = rule(0.9, low=0, high=1)  # Jaccard threshold of 5-character shingles
     max_rows: Mapping[RowKind, int] = field(default_factory=dict)  # kind -> rows kept at most, drawn by the seed; all where not named
+    max_usd: float | None = rule(None, low=0)  # dollars for all models of the builder, earlier runs included; None: no limit
 
 
 @dataclass(frozen=True)
@@ -193,15 +202,17 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
     agent, roles = recipe.agent, []
     if agent and agent.planner == "none" and agent.replan != "never":
         refuse("agent", "replan", f"'{agent.replan}' needs a planner; set agent.replan to never, or agent.planner to base or trained")
-    if recipe.data and recipe.data.teacher == "endpoint":
+    if recipe.data and recipe.data.teacher != "scripted":
         roles.append(("data", "teacher", "teacher"))
+        if recipe.data.synthetic and recipe.data.outcome_filter != "environment":
+            roles.append(("data", "outcome_filter", recipe.data.outcome_filter))
     if recipe.eval and recipe.eval.serving == "endpoint":
         roles.append(("eval", "serving", "executor"))
         if agent and agent.planner != "none":
             roles.append(("eval", "serving", "planner"))
     for section, key, role in roles:
         if role not in recipe.endpoints:
-            refuse(section, key, f"'endpoint' needs a server; add endpoints.{role} with base_url and model")
+            refuse(section, key, f"'{getattr(getattr(recipe, section), key)}' needs a model; add endpoints.{role} with base_url and model")
 
 
 def _merged(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ and raise `planact.prompts.RENDERING` when it was the code that changed.
 
 from pathlib import Path
 
-from planact.annotate import plan_annotation_messages, replan_annotation_messages
 from planact.prompts import SETS, Message, executor_messages, planner_messages, replanner_messages
+from planact.teaching.annotation import plan_annotation_messages, replan_annotation_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 
 FOLDER = Path(__file__).parent

@@ -4,13 +4,20 @@ import re
 
 import pytest
 
-from planact.annotate import AnnotatedStep, parse_annotation, plan_annotation_messages, render_annotation, replan_annotation_messages
 from planact.llm import ModelError, ScriptedLLM
 from planact.store import RunStore
+from planact.teaching.annotation import (
+    AnnotatedStep,
+    parse_annotation,
+    plan_annotation_messages,
+    render_annotation,
+    replan_annotation_messages,
+)
 from planact.types import Plan, PlanStep
 from planact_data.grounding import MAX_TOKENS, REPAIRS, annotate_all, load_plans
 from planact_envs.miniweb.tasks import find, solution
-from planact_envs.miniweb.teacher import ScriptedTeacher, annotate
+from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_envs.miniweb.teacher.planning import annotate
 
 
 @pytest.fixture

@@ -5,16 +5,17 @@ from itertools import product
 import pytest
 
 from planact.actions import GRAMMARS
-from planact.annotate import AnnotationError, check_spans, parse_annotation, plan_annotation_messages, replan_annotation_messages
 from planact.llm import ModelError
 from planact.loop import run_episode
 from planact.prompts import executor_messages
 from planact.recipe import Agent
+from planact.teaching.annotation import AnswerError, check_spans, parse_annotation, plan_annotation_messages, replan_annotation_messages
 from planact.types import Observation, Plan, StopReason
 from planact_data.checks import foreseen_values
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.tasks import all_tasks, solution
-from planact_envs.miniweb.teacher import ScriptedTeacher, annotate
+from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_envs.miniweb.teacher.planning import annotate
 from planact_envs.miniweb.templates import TEMPLATES
 from planact_envs.observation import FORMS
 
@@ -31,7 +32,7 @@ async def episode(task, teacher, form="short", grammar="webrl"):
 
 
 async def annotation(trajectory, done, teacher, seed=0):
-    """Checked steps of an answer. Raises AnnotationError."""
+    """Checked steps of an answer. Raises AnswerError."""
     messages = plan_annotation_messages(trajectory.intent, trajectory.turns)
     if done:
         messages = replan_annotation_messages(trajectory.intent, trajectory.turns, done, Plan())
@@ -107,7 +108,7 @@ async def test_mistakes_come_at_about_their_rate_and_repairs_are_right():
     for trajectory in solved:
         try:
             await annotation(trajectory, 0, teacher)
-        except AnnotationError as error:
+        except AnswerError as error:
             rejected += 1
             messages = plan_annotation_messages(trajectory.intent, trajectory.turns)
             complaint = [{"role": "assistant", "content": "..."}, {"role": "user", "content": f"That answer cannot be used: {error}."}]
@@ -131,7 +132,7 @@ async def test_every_kind_of_planted_mistake_occurs():
             steps = await annotation(trajectory, 0, ScriptedTeacher("short", "webrl", error_rate=1.0), seed)
             assert steps != right and any(value in str(steps) for value in values)
             found.add("foresight")
-        except AnnotationError as error:
+        except AnswerError as error:
             found.add(str(error).split(" ", 1)[0])
     assert found == {"foresight", "the", "step", "expected"}  # "the steps cover ...", "step 1 mentions scrolling", "expected blocks ..."
 

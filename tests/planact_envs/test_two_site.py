@@ -12,7 +12,8 @@ from planact.types import Action, Op
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.sites import HOME
 from planact_envs.miniweb.tasks import find, load_tasks, solution
-from planact_envs.miniweb.teacher import ScriptedTeacher, annotate
+from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_envs.miniweb.teacher.planning import annotate
 from planact_envs.miniweb.templates import TEMPLATES
 from planact_envs.observation import FORMS
 

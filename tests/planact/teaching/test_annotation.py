@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planact.annotate import (
+from planact.teaching.annotation import (
     AnnotatedStep,
-    AnnotationError,
+    AnswerError,
     annotated_plan,
     annotation_hash,
     check_spans,
@@ -80,7 +80,7 @@ def test_what_teachers_write_around_it(text):
     ],
 )
 def test_what_has_another_form_is_named(text, words):
-    with pytest.raises(AnnotationError, match=words):
+    with pytest.raises(AnswerError, match=words):
         parse_annotation(text)
 
 
@@ -115,7 +115,7 @@ pieces = [
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(pieces) | st.text(max_size=4), max_size=25).map("".join))
 def test_any_text_is_an_annotation_or_refused(text):
-    with contextlib.suppress(AnnotationError):
+    with contextlib.suppress(AnswerError):
         annotation = parse_annotation(text)
         assert annotation and all(step.step.step for step in annotation)
 
@@ -132,7 +132,7 @@ def test_any_text_is_an_annotation_or_refused(text):
 )
 def test_100_kb_of_nonsense_is_refused_at_once(text):
     started = time.process_time()
-    with pytest.raises(AnnotationError):
+    with pytest.raises(AnswerError):
         parse_annotation(text)
     assert time.process_time() - started < 1  # a few milliseconds; one pattern over all lines needs minutes
 
@@ -165,7 +165,7 @@ def test_steps_that_keep_the_rules(steps, first, last):
     ],
 )
 def test_steps_that_break_a_rule(steps, first, last, words):
-    with pytest.raises(AnnotationError, match=words):
+    with pytest.raises(AnswerError, match=words):
         check_spans(steps, first, last)
 
 

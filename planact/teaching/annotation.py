@@ -14,7 +14,8 @@ from typing import Sequence
 from planact.actions import MAX_RESPONSE, describe_action, strip_thinking
 from planact.plans import render_steps
 from planact.prompts import Message
-from planact.types import Observation, Plan, PlanStep, Turn, content_hash
+from planact.teaching import AnswerError
+from planact.types import Observation, Plan, PlanStep, Turn
 
 _RULES = """Group the actions into few steps; each step is a goal that takes one or more actions.
 - Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... \
@@ -30,10 +31,10 @@ Description: the actions of this step, copied
 Step: what to do
 Actions: [{first}, {second}]"""
 
-_PLAN_SYSTEM = "You explain how a web task was solved by writing the plan behind a finished list of actions.\n" + _RULES.format(
+PLAN_SYSTEM = "You explain how a web task was solved by writing the plan behind a finished list of actions.\n" + _RULES.format(
     first=1, second=2, third=3, knowledge="use only the request and the first page; call anything seen later by a description."
 )
-_REPLAN_SYSTEM = (
+REPLAN_SYSTEM = (
     "You explain how a web task goes on by writing the plan behind the actions that are still to come.\n"
     + _RULES.format(
         first="N", second="N+1", third="N+2", knowledge="use the request, the past actions and the current page, never what comes later."
@@ -49,19 +50,10 @@ class AnnotatedStep:
     actions: tuple[int, ...]  # indices as the prompt numbers them, from 1
 
 
-class AnnotationError(ValueError):
-    """The teacher's answer breaks the format or a rule; the message goes back to the teacher."""
-
-
-def annotation_hash() -> str:
-    """Identity of the annotation prompts; goes with every row made from them."""
-    return content_hash([_PLAN_SYSTEM, _REPLAN_SYSTEM])
-
-
 def plan_annotation_messages(intent: str, turns: Sequence[Turn]) -> list[Message]:
     """Ask for the plan behind a whole trajectory (paper A.5)."""
     user = f"## User Query\n{intent}\n\n## Initial HTML State\n{turns[0].observation.outline}\n\n## Actions\n{_numbered(turns, 1)}"
-    return [{"role": "system", "content": _PLAN_SYSTEM}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": PLAN_SYSTEM}, {"role": "user", "content": user}]
 
 
 def replan_annotation_messages(intent: str, turns: Sequence[Turn], done: int, last_plan: Plan) -> list[Message]:
@@ -71,7 +63,7 @@ def replan_annotation_messages(intent: str, turns: Sequence[Turn], done: int, la
         f"## User Query\n{intent}\n\n## Last Plan\n{render_steps(last_plan)}\n\n## Past Actions\n{_numbered(turns[:done], 1)}\n\n"
         f"## Current HTML State\n{page.outline}\n\n## Future Actions\n{_numbered(turns[done:], done + 1)}"
     )
-    return [{"role": "system", "content": _REPLAN_SYSTEM}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": REPLAN_SYSTEM}, {"role": "user", "content": user}]
 
 
 def _numbered(turns: Sequence[Turn], first: int) -> str:
@@ -83,11 +75,11 @@ _LINES = [re.compile(p, re.M) for p in (r"^Reasoning:", r"^Description:", r"^Ste
 
 
 def parse_annotation(text: str) -> tuple[AnnotatedStep, ...]:
-    """The steps in a teacher's answer. Raises AnnotationError when it has another form."""
+    """The steps in a teacher's answer. Raises AnswerError when it has another form."""
     text = strip_thinking(text[:MAX_RESPONSE])
     headings = list(_BLOCK.finditer(text))
     if [int(h[1]) for h in headings] != list(range(1, len(headings) + 1)) or not headings:
-        raise AnnotationError("expected blocks '## Step 1', '## Step 2', ... in order")
+        raise AnswerError("expected blocks '## Step 1', '## Step 2', ... in order", "format")
     ends = [h.start() for h in headings[1:]] + [len(text)]
     return tuple(_annotated_step(n, text[h.end() : end]) for n, h, end in zip(range(1, len(ends) + 1), headings, ends))
 
@@ -97,14 +89,14 @@ def _annotated_step(number: int, block: str) -> AnnotatedStep:
     for line in _LINES:  # one after the other: a single pattern needs cubic time on repeated lines
         match = line.search(block, found[-1].end() if found else 0)
         if not match:
-            raise AnnotationError(f"step {number} lacks its Reasoning, Description, Step or Actions line")
+            raise AnswerError(f"step {number} lacks its Reasoning, Description, Step or Actions line", "format")
         found.append(match)
     reasoning, description, step = (" ".join(block[a.end() : b.start()].split()) for a, b in pairwise(found))
     if not step:
-        raise AnnotationError(f"step {number} is empty")
+        raise AnswerError(f"step {number} is empty", "format")
     numbers = found[-1][1].replace(",", " ").split()
     if any(len(n) > 4 for n in numbers):
-        raise AnnotationError(f"step {number} names an action that does not exist")
+        raise AnswerError(f"step {number} names an action that does not exist", "spans")
     return AnnotatedStep(PlanStep(reasoning, step), description, tuple(int(n) for n in numbers))
 
 
@@ -117,15 +109,16 @@ def render_annotation(steps: Sequence[AnnotatedStep]) -> str:
 
 
 def check_spans(steps: Sequence[AnnotatedStep], first: int, last: int) -> None:
-    """Hold the steps to the paper's rules. Raises AnnotationError naming the first one broken."""
+    """Hold the steps to the paper's rules. Raises AnswerError naming the first one broken."""
     for n, step in enumerate(steps, 1):
         if not step.actions:
-            raise AnnotationError(f"step {n} covers no action")
+            raise AnswerError(f"step {n} covers no action", "spans")
         if "scroll" in f"{step.step.step} {step.step.reasoning}".lower():
-            raise AnnotationError(f"step {n} mentions scrolling")
+            raise AnswerError(f"step {n} mentions scrolling", "scrolling")
     covered = [index for step in steps for index in step.actions]
     if covered != list(range(first, last + 1)):
-        raise AnnotationError(f"the steps cover actions {covered}; expected {list(range(first, last + 1))} in this order, each once")
+        expected = list(range(first, last + 1))
+        raise AnswerError(f"the steps cover actions {covered}; expected {expected} in this order, each once", "spans")
 
 
 def annotated_plan(steps: Sequence[AnnotatedStep]) -> Plan:

@@ -1,0 +1,133 @@
+"""The desk at which teachers are asked: every answer is checked, sent back for repair when it cannot be used, and stored once paid for.
+
+    desk = Desk(store, seed=0, in_flight=16)
+    answer = await desk.ask("plan", teacher, Question(task.id, messages, check))
+
+The same question again, in this run or a later one, is answered from the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
+
+from planact.llm import LLM, Message, RequestRefused
+from planact.parallel import run_all
+from planact.progress import Progress
+from planact.store import RunStore
+from planact.teaching import AnswerError
+from planact.types import Usage, content_hash, from_dict, to_dict
+
+MAX_TOKENS = 4096  # completion tokens of one answer; ours
+REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Question:
+    """`check` turns the reply into what is wanted and raises AnswerError on one that cannot be used."""
+
+    key: str  # unique among the questions of its kind
+    messages: Sequence[Message]
+    check: Callable[[str], Any]
+    repairs: int = REPAIRS
+    max_tokens: int = MAX_TOKENS
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`value` is None when the question was `rejected`: the reason, "" otherwise."""
+
+    value: Any
+    rejected: str = ""
+    repairs: int = 0
+    usage: Usage = Usage()
+
+
+@dataclass
+class Tally:
+    """What one kind of question has come to, stored answers included."""
+
+    asked: int = 0
+    accepted: int = 0
+    repairs: int = 0
+    usage: Usage = Usage()
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.rejected.most_common(3))
+        tokens = self.usage.prompt_tokens + self.usage.completion_tokens
+        usd = "" if not self.usage.usd else f", ${self.usage.usd:.2f}"
+        return f"{self.accepted} accepted, {self.rejected.total()} rejected{f' ({reasons})' if reasons else ''}, {tokens:,} tokens{usd}"
+
+
+class Desk:
+    """`tallies` counts by kind what was asked since the desk was opened."""
+
+    def __init__(self, store: RunStore, seed: int, in_flight: int):
+        self.store, self.seed, self.in_flight = store, seed, in_flight
+        self.tallies: dict[str, Tally] = {}
+
+    def tally(self, kind: str) -> Tally:
+        return self.tallies.setdefault(kind, Tally())
+
+    async def ask(self, kind: str, model: LLM, question: Question) -> Answer:
+        """The stored answer, or a new one that is stored before it is returned. Raises ModelError when the model cannot be reached."""
+        key = f"{question.key}#{content_hash(list(question.messages))}"
+        record = self.store.get(key, kind)
+        if record is None:
+            record = await self._converse(model, question)
+            self.store.put(key, record, kind=kind)
+        answer = self._read(record, question)
+        tally = self.tally(kind)
+        tally.asked += 1
+        tally.accepted += not answer.rejected
+        tally.rejected.update([answer.rejected] if answer.rejected else [])
+        tally.repairs += answer.repairs
+        tally.usage += answer.usage
+        return answer
+
+    async def _converse(self, model: LLM, question: Question) -> dict[str, Any]:
+        """The record of a question: the reply that passed, or the last one and why it was rejected; tries and what they cost."""
+        messages, usage, text, rejected, tries = list(question.messages), Usage(), "", "", 0
+        for tries in range(question.repairs + 1):
+            options = {"max_tokens": question.max_tokens, "temperature": question.temperature, "seed": self.seed + tries}
+            try:
+                completion = await model.complete(messages, **options)
+            except RequestRefused as error:
+                rejected = f"refused: {error}"
+                break
+            usage, text = usage + completion.usage, completion.text
+            try:
+                question.check(text)
+                rejected = ""
+                break
+            except AnswerError as error:
+                rejected, complaint = error.reason, str(error)
+            fix = f"That answer cannot be used: {complaint}. Write the whole answer again."
+            messages += [{"role": "assistant", "content": text}, {"role": "user", "content": fix}]
+        return {"text": text, "rejected": rejected, "repairs": tries, "model": model.name, "usage": to_dict(usage)}
+
+    def _read(self, record: dict[str, Any], question: Question) -> Answer:
+        """A stored record as an answer; its text is checked again, because a check may have become stricter since."""
+        value, rejected = None, record["rejected"]
+        if not rejected:
+            try:
+                value = question.check(record["text"])
+            except AnswerError as error:
+                rejected = error.reason
+        return Answer(value, rejected, record["repairs"], from_dict(Usage, record["usage"]))
+
+    async def each(self, label: str, items: Iterable[Item], work: Callable[[Item], Awaitable[None]], kinds: Sequence[str]) -> None:
+        """Await `work` for all items, `in_flight` at a time, under a progress bar that shows the tallies of `kinds`."""
+        items = list(items)
+        with Progress(label, len(items)) as progress:
+
+            async def one(item: Item) -> None:
+                await work(item)
+                progress.update("; ".join(str(self.tally(kind)) for kind in kinds))
+
+            await run_all(items, one, self.in_flight)

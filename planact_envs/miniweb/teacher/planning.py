@@ -1,0 +1,87 @@
+"""The scripted teacher as an annotator: plans and replans for the numbered actions in a prompt."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Sequence
+
+from planact.llm import Message
+from planact.teaching.annotation import AnnotatedStep, render_annotation
+from planact.types import PlanStep
+from planact_envs.miniweb.solution import Solution
+from planact_envs.miniweb.teacher.knowledge import Habits, solution_of
+
+_QUERY = re.compile(r"^## User Query\n(?P<intent>.*)$", re.M)
+_FUTURE = re.compile(r"^## Future Actions\n(?P<first>\d+)\.", re.M)
+_TITLE = re.compile(r"^## Current HTML State\n(?P<line>.*)$", re.M)
+_QUOTED_TITLE = re.compile(r"'(?P<single>[^']*)'|<title> (?P<tag>.*?) </title>")
+
+
+def plan(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
+    """Plan steps for a whole trajectory. A prompt that carries a complaint is answered rightly."""
+    return _steps(messages, 0, habits, dice)
+
+
+def replan(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
+    """Plan steps for the future actions in the prompt."""
+    return _steps(messages, int(_FUTURE.search(messages[1]["content"])["first"]) - 1, habits, dice)
+
+
+def _steps(messages: Sequence[Message], done: int, habits: Habits, dice: random.Random) -> str:
+    user = messages[1]["content"]
+    solution, title = solution_of(_QUERY.search(user)["intent"]), _page_title(user)
+    steps = annotate(solution, done, title)
+    if len(messages) == 2 and dice.random() < habits.error_rate:
+        return _spoil(steps, solution, done, title, dice)
+    return render_annotation(steps)
+
+
+def annotate(solution: Solution, done: int, page_title: str = "") -> tuple[AnnotatedStep, ...]:
+    """What is still to do after `done` moves, with every fact that has been seen by then in its place."""
+    steps, index = [], 0
+    for stage in solution.stages:
+        left = tuple(range(max(index, done) + 1, index + len(stage.moves) + 1))
+        index += len(stage.moves)
+        if not left:
+            continue
+        reasoning = solution.wording(stage.reasoning, done)
+        if not done and not steps:
+            reasoning = f"The task ends with this: {solution.wording(_purpose(solution), done)} {reasoning}"
+        if done and not steps:
+            reasoning = f"The page is now '{page_title}', so the last action worked. {reasoning}"
+        moves = solution.moves[left[0] - 1 : left[-1]]
+        description = "; ".join(" ".join(filter(None, [m.op, m.role, m.name and f"'{m.name}'", m.text and f"'{m.text}'"])) for m in moves)
+        steps.append(AnnotatedStep(PlanStep(reasoning, solution.wording(stage.step, done)), description, left))
+    return tuple(steps)
+
+
+def _purpose(solution: Solution) -> str:
+    """The step that the others lead up to: the report, or the change before the executor stops."""
+    *earlier, last = solution.stages
+    return last.step if last.moves[-1].text or not earlier else earlier[-1].step
+
+
+def _spoil(steps: Sequence[AnnotatedStep], solution: Solution, done: int, page_title: str, dice: random.Random) -> str:
+    """One of the mistakes that the checks must catch: a gap, scrolling, no format at all, or a value from the future."""
+    match dice.randrange(4):
+        case 0:
+            return render_annotation(steps[:-1])
+        case 1:
+            first = steps[0]
+            scrolled = AnnotatedStep(PlanStep(first.step.reasoning, f"Scroll down. {first.step.step}"), first.description, first.actions)
+            return render_annotation([scrolled, *steps[1:]])
+        case 2:
+            return "1. " + " 2. ".join(step.step.step for step in steps)
+    return render_annotation(annotate(_with_foresight(solution), done, page_title))
+
+
+def _with_foresight(solution: Solution) -> Solution:
+    facts = {key: type(fact)(fact.value, fact.unknown, 0) for key, fact in solution.facts.items()}
+    return Solution(solution.stages, facts)
+
+
+def _page_title(user: str) -> str:
+    line = _TITLE.search(user)
+    match = _QUOTED_TITLE.search(line["line"]) if line else None
+    return (match["single"] or match["tag"] or "") if match else ""
