@@ -17,12 +17,13 @@ from planact.recipe import Recipe
 from planact.store import RunStore
 from planact.types import Task, Trajectory
 from planact_data import trajectories
-from planact_data.checks import Gate, drop_leaks, drop_near_duplicates
+from planact_data.checks import drop_leaks, drop_near_duplicates
 from planact_data.cot import Reasoning, write_reasoning
 from planact_data.desk import Desk
 from planact_data.expansion import expand
 from planact_data.grounding import Grounded, ground_plans
 from planact_data.imports import import_trajectories
+from planact_data.leaks import Gate
 from planact_data.models import Models
 from planact_data.pairs import Pair, pair_of
 from planact_data.replanning import write_replans
