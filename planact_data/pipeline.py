@@ -36,6 +36,7 @@ from planact_envs.suites import Suite
 class Material:
     """What rows are rendered from. Trajectories are solved and have a plan; `counts` says what was dropped on the way and why."""
 
+    gate: Gate
     trajectories: list[Trajectory] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)  # task id -> "seed" or "synthetic" or an import's format
     plans: dict[str, Grounded] = field(default_factory=dict)  # by task id
@@ -47,8 +48,9 @@ class Material:
 
 async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, store: RunStore, kinds: frozenset[str]) -> Material:
     """Everything that the rows of `kinds` need. Raises BudgetExceeded, ModelError, RecipeError."""
-    made, data = Material(), recipe.data
+    data = recipe.data
     gate = Gate((*suite.tasks("test"), *suite.tasks("validation")), data.near_duplicate)
+    made = Material(gate)
     tasks, made.counts["seed"] = select_tasks(recipe, suite)
     seeds = await _solved_seeds(tasks, suite, recipe, models, store, made.counts["seed"])
     made.sources = {t.task_id: "seed" for t in seeds}

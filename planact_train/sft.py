@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from planact.layout import FINISHED, data_folder, model_folder, model_settings, write_json
+from planact.layout import FINISHED, data_folder, model_folder, model_settings, row_kinds, write_json
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
 from planact_train.settings import MUON, model_config, sft_config
@@ -33,7 +33,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
     settings = recipe.sft_for(role)
     model = model_config(settings, recipe.base_model)
     tokenizer = AutoTokenizer.from_pretrained(recipe.base_model)
-    rows = load_rows(rows_folder, getattr(recipe.data, role), recipe.seed)
+    rows = load_rows(rows_folder, row_kinds(recipe, role), recipe.seed)
     trainer = AnswerTrainer(
         model=model.model_name_or_path,
         args=sft_config(settings, folder, recipe.seed, model_init_kwargs=_init_kwargs(model)),
