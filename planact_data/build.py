@@ -32,7 +32,9 @@ REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with th
 
 
 def wanted_kinds(recipe: Recipe) -> tuple[str, ...]:
-    return tuple(kind for role in TRAINED_ROLES for kind in row_kinds(recipe, role))
+    """What the recipe trains on; and, where that is CoT rows, the same rows without reasoning, which cost nothing more."""
+    plain = (*recipe.data.planner, *recipe.data.executor)
+    return tuple(dict.fromkeys((*plain, *(kind for role in TRAINED_ROLES for kind in row_kinds(recipe, role)))))
 
 
 def missing_kinds(recipe: Recipe, folder: Path) -> list[str]:
