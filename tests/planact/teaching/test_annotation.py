@@ -11,7 +11,6 @@ from planact.teaching.annotation import (
     AnnotatedStep,
     AnswerError,
     annotated_plan,
-    annotation_hash,
     check_spans,
     parse_annotation,
     plan_annotation_messages,
@@ -205,7 +204,3 @@ def test_the_teacher_of_a_replan_sees_the_current_page_only(done):
     assert f"\n{done}. " in f"\n{past}" and f"{done + 1}. " not in past.split("## Current HTML State")[0]
     assert future.startswith(f"{done + 1}. ") and future.endswith("4. stop '$3'") and f"\n{done}. " not in f"\n{future}"
     assert "## Last Plan\n1. find 'Tee'\n" in text and "private reason" not in text
-
-
-def test_the_prompts_have_an_identity():
-    assert annotation_hash() == annotation_hash() and len(annotation_hash()) == 16
