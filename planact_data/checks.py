@@ -7,19 +7,15 @@ from typing import Iterable, Sequence
 
 from planact.actions import describe_action
 from planact.types import Plan, Task, Turn, content_hash
+from planact_data.distinct import Distinct, jaccard
 
 LEAK_JACCARD = 0.9  # share of common words from which two intents count as the same request; ours
-SHINGLE = 5  # characters
 _WORDS = re.compile(r"\w+")
 _VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|(?<![\w.])([#$]?[\w-]*\d[\w.,:-]*\w|\d)")
 
 
 def words(text: str) -> frozenset[str]:
     return frozenset(_WORDS.findall(text.lower()))
-
-
-def jaccard(a: frozenset, b: frozenset) -> float:
-    return len(a & b) / len(a | b) if a or b else 1.0
 
 
 def leaks(intent: str, forbidden: Sequence[frozenset[str]]) -> bool:
@@ -38,22 +34,11 @@ def drop_leaks(tasks: Iterable[Task], forbidden: Iterable[Task]) -> tuple[list[T
 
 
 def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[Task], list[Task]]:
-    """Keep the first of each group of queries whose 5-character shingles have a Jaccard similarity of `threshold` or more."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=0.75 * threshold, num_perm=64)  # candidates; looser than the threshold, so that few are missed
-    shingles: dict[str, frozenset[str]] = {}
+    """Split `tasks` into the first of each group of near-duplicate queries (see `Distinct`), and the others."""
+    distinct = Distinct(threshold)
     kept, dropped = [], []
     for task in tasks:
-        mine = _shingles(task.intent)
-        sketch = MinHash(num_perm=64)
-        sketch.update_batch([s.encode() for s in mine])
-        if any(jaccard(mine, shingles[other]) >= threshold for other in index.query(sketch)):
-            dropped.append(task)
-        else:
-            index.insert(task.id, sketch)
-            shingles[task.id] = mine
-            kept.append(task)
+        (kept if distinct.is_new(task.id, task.intent) else dropped).append(task)
     return kept, dropped
 
 
@@ -86,8 +71,3 @@ def _shows(text: str, value: str) -> bool:
 
 def _sight(turn: Turn) -> str:
     return f"{turn.observation.outline}\n{describe_action(turn.action)}\n"
-
-
-def _shingles(text: str) -> frozenset[str]:
-    text = " ".join(text.lower().split())
-    return frozenset(text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1)))
