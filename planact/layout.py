@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from planact.prompts import prompts_hash
-from planact.recipe import Recipe
+from planact.recipe import Recipe, RecipeError
 from planact.teaching import teaching_hash
 from planact.types import content_hash, to_dict
 
@@ -59,7 +59,8 @@ def store_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
 def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
     """Everything that changes the rows, and nothing else; which kinds are wanted is not part of it."""
     data, agent = to_dict(recipe.data), recipe.agent
-    sizes = {key: value for key, value in data.items() if key not in ("planner", "executor", "max_usd")}
+    sizes = {key: value for key, value in data.items() if key not in ("planner", "executor", "teacher", "max_usd")}
+    sizes["imports"] = {format_: file_identity(path) for format_, path in recipe.data.imports.items()}
     shown = {"plan_history": agent.plan_history, "max_page_tokens": agent.max_page_tokens, "teaching": teaching_hash()}
     return store_settings(recipe, suite_version) | sizes | shown
 
@@ -105,6 +106,16 @@ def finished_model(recipe: Recipe, role: str, suite_version: str, runs: Path) ->
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / MANIFEST).read_text())
+
+
+@cache
+def file_identity(path: str) -> str:
+    """A file by its content. Raises RecipeError when there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise RecipeError(f"data.imports names {path}, which cannot be read: {error.strerror}") from error
 
 
 @cache

@@ -11,12 +11,14 @@ from planact.layout import (
     base_model_identity,
     data_folder,
     data_settings,
+    data_store,
     model_folder,
     model_settings,
     read_manifest,
+    row_kinds,
     write_json,
 )
-from planact.recipe import Agent, Data, Endpoint, Eval, Recipe
+from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError
 from planact.types import to_dict
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,12 @@ OTHER_ROWS = [
     data(suite="other"),
     data(tasks=10),
     data(teacher="endpoint"),
+    data(synthetic=1),
+    data(expansion=1),
+    data(targeted=1),
+    data(failures_of="runs/eval/x/run.sqlite"),
+    data(outcome_filter="judge"),
+    data(imports={"webrl": __file__}),
     data(teacher_error_rate=0.1),
     data(near_duplicate=0.8),
     data(max_rows={"plan": 3}),
@@ -67,6 +75,7 @@ OTHER_ROWS = [
     agent(prompts="compact"),
     agent(plan_history=1),
     agent(plan_history=0),
+    agent(max_page_tokens=100),
 ]
 SAME_ROWS = [
     replace(RECIPE, name="another/name", description="other words"),
@@ -78,6 +87,8 @@ SAME_ROWS = [
     data(planner=("plan", "replan"), executor=("act_dynamic",)),  # which kinds are wanted
     agent(planner="base", executor="base"),
     agent(replan="every_turn"),
+    agent(cot=True),  # other files in the same folder
+    data(max_usd=1.0),
     agent(replan="every_k", replan_every=7),
     agent(planner_max_tokens=7, planner_retries=0),
     agent(max_turns=7, executor_max_tokens=7, max_episode_tokens=7, temperature=0.5),  # the teacher has limits of its own
@@ -92,11 +103,45 @@ def test_what_does_not_change_the_rows_keeps_their_folder(runs, recipe):
 def test_what_changes_the_rows_changes_their_folder(tmp_path):
     keys = [data_folder(recipe, "1", tmp_path) for recipe in [RECIPE, *OTHER_ROWS]] + [data_folder(RECIPE, "2", tmp_path)]
     assert len(set(keys)) == len(OTHER_ROWS) + 2
-    assert all(key.parent == tmp_path / "data" and len(key.name) == 10 for key in keys)
+    assert all(key.parent.parent == tmp_path / "data" and len(key.name) == 10 for key in keys)
+
+
+OTHER_ANSWERS = [
+    replace(RECIPE, seed=1),
+    data(suite="other"),
+    data(teacher_error_rate=0.1),
+    agent(observation="short"),
+    agent(grammar="browsergym"),
+]
+SAME_ANSWERS = [*SAME_ROWS, data(tasks=10), data(synthetic=9, expansion=9, targeted=9), data(near_duplicate=0.5), agent(plan_history=1)]
+
+
+def test_recipes_that_differ_in_sizes_share_what_was_paid_for(tmp_path):
+    stores = {data_store(recipe, "1", tmp_path) for recipe in [RECIPE, *SAME_ANSWERS]}
+    assert stores == {data_folder(RECIPE, "1", tmp_path).parent / "run.sqlite"}
+    others = [data_store(recipe, "1", tmp_path) for recipe in OTHER_ANSWERS] + [data_store(RECIPE, "2", tmp_path)]
+    assert len({*others, *stores}) == len(OTHER_ANSWERS) + 2
+
+
+def test_the_rows_of_a_reasoning_agent_are_files_of_their_own():
+    assert row_kinds(data(planner=("plan", "replan")), "planner") == ("plan", "replan")
+    assert row_kinds(agent(cot=True), "executor") == ("act_cot",)
+
+
+def test_an_import_is_known_by_its_content(tmp_path):
+    (tmp_path / "one.json").write_text("[]")
+    (tmp_path / "two.json").write_text("[]")
+    (tmp_path / "three.json").write_text("[1]")
+    one, two, three = (
+        data_folder(data(imports={"webrl": str(tmp_path / f"{name}.json")}), "1", tmp_path) for name in ("one", "two", "three")
+    )
+    assert one == two != three
+    with pytest.raises(RecipeError, match="gone.json, which cannot be read: No such file"):
+        data_folder(data(imports={"webrl": str(tmp_path / "gone.json")}), "1", tmp_path)
 
 
 def test_every_data_setting_of_a_recipe_is_covered_here():
-    assert {field for recipe in OTHER_ROWS for field in changed(recipe.data, RECIPE.data)} | {"planner", "executor"} == set(
+    assert {field for recipe in OTHER_ROWS for field in changed(recipe.data, RECIPE.data)} | {"planner", "executor", "max_usd"} == set(
         to_dict(RECIPE.data)
     )
 
@@ -107,7 +152,7 @@ def changed(one, other):
 
 def test_a_teacher_is_known_by_its_model_not_by_its_address(tmp_path):
     key = data_folder(taught(), "1", tmp_path)
-    assert data_settings(taught(), "1")["teacher_model"] == "gpt-4o"
+    assert data_settings(taught(), "1")["models"] == {"teacher": "gpt-4o"}
     same = {"base_url": "http://other:1/v1", "api_key_env": "KEY", "timeout": 9.0, "max_in_flight": 2, "usd_per_m_prompt": 1.0}
     assert data_folder(taught(**same), "1", tmp_path) == key
     assert data_folder(taught(model="gpt-4"), "1", tmp_path) != key != data_folder(RECIPE, "1", tmp_path)
