@@ -17,10 +17,10 @@ from planact.llm import Budget
 from planact.recipe import TRAINED_ROLES, Recipe, RecipeError
 from planact.store import RunStore
 from planact.teaching import teaching_hash
-from planact.types import content_hash, to_dict
+from planact.types import content_hash
 from planact_data.card import write_card
 from planact_data.checks import drop_duplicates
-from planact_data.desk import Desk
+from planact_data.desk import Desk, Tally
 from planact_data.estimate import spent
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
@@ -67,10 +67,17 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
         "settings": data_settings(recipe, suite.version),
         "teaching": teaching_hash(),
         "counts": made.counts,
-        "questions": {kind: to_dict(tally) for kind, tally in sorted(desk.tallies.items())},
+        "questions": {kind: _work(tally) for kind, tally in sorted(desk.tallies.items())},
     }
     write_json(folder / MANIFEST, manifest)
     write_card(folder, manifest)
+
+
+def _work(tally: Tally) -> dict[str, Any]:
+    """What one kind of question came to; no times, so that two builds are equal to the byte."""
+    usage = tally.usage
+    work = {"asked": tally.asked, "accepted": tally.accepted, "rejected": dict(sorted(tally.rejected.items())), "repairs": tally.repairs}
+    return work | {"prompt tokens": usage.prompt_tokens, "completion tokens": usage.completion_tokens, "usd": usage.usd}
 
 
 def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict[str, Any]:

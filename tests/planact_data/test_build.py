@@ -5,28 +5,27 @@ import json
 import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
 from datasets import load_dataset
 
-from planact.layout import data_folder, data_settings, read_manifest
+from planact.layout import data_folder, data_store, read_manifest, store_settings
 from planact.recipe import RecipeError
 from planact.store import RunLocked, RunStore, StoreDamaged, read_run
-from planact_data.build import build, describe, missing_kinds, select_tasks
+from planact_data.build import build, missing_kinds
 from planact_data.checks import drop_leaks
-from planact_data.grounding import annotate_all, load_plans
-from planact_data.rows import KINDS, features, make_rows
+from planact_data.pipeline import select_tasks
+from planact_data.rows import features
 from planact_envs.miniweb.tasks import find, solution
 from planact_envs.suites import load_suite
 
+KINDS = ("plan", "replan", "act", "act_dynamic", "react")
 SUITE = load_suite("miniweb-short")
 
 
 def contents(folder):
-    """What an identical build must have: everything but the store, whose trajectories hold wall times."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith("run.sqlite")}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def times(folder):
@@ -34,12 +33,12 @@ def times(folder):
 
 
 def items(folder):
-    with read_run(folder / "run.sqlite") as store:
+    with read_run(folder.parent / "run.sqlite") as store:
         return {kind: dict(store.items(kind)) for kind in ("trajectory", "plan", "replan")}
 
 
 def rows_of(folder, kind):
-    return load_dataset(str(folder), kind, cache_dir=str(folder.parent / "cache"))["train"]
+    return load_dataset(str(folder), kind, cache_dir=str(folder.parent.parent / "cache"))["train"]
 
 
 @pytest.fixture(scope="module")
@@ -72,44 +71,34 @@ def test_the_rows_of_twelve_tasks(twelve, built):
     assert len(seen) == sum(counts.values())
 
 
-async def test_counts_by_hand(solved, agent, tmp_path):
-    """Trajectories of 3, 4 and 7 turns: a plan each, a replan for each later turn (2 + 3 + 6), an action for each turn."""
-    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
-        for replans in (False, True):
-            await annotate_all(solved, replans, SUITE.teacher("short", "webrl"), store, 0, 2)
-        plans = {t.task_id: load_plans(t.task_id, store, replans=True) for t in solved}
-    counts = {kind: sum(len(list(make_rows(kind, t, plans[t.task_id], agent))) for t in solved) for kind in KINDS}
-    assert counts == {"plan": 3, "replan": 11, "act": 14, "act_dynamic": 14, "react": 14}
-
-
-def test_the_manifest_tells_what_was_done(twelve, built):
+def test_the_manifest_tells_what_was_done(twelve, built, runs):
     manifest = read_manifest(built)
-    assert manifest["counts"] == {
+    assert manifest["counts"]["seed"] == {
         "training tasks": len(SUITE.tasks("train")),
         "match a held-out intent": 0,
         "near-duplicate queries": 0,
         "tried": 12,
         "trajectories kept": 12,
         "trajectories rejected": {},
-        "plans rejected": 0,
     }
     settings = manifest["settings"]
     assert (settings["suite"], settings["suite_version"], settings["tasks"], settings["seed"]) == ("miniweb-short", SUITE.version, 12, 1)
-    assert manifest["teacher"]["plan repairs"] == manifest["teacher"]["replan repairs"] == 0
-    assert manifest["teacher"]["prompt tokens"] > 10_000 > manifest["teacher"]["completion tokens"] > 1_000
-    assert built == data_folder(twelve, SUITE.version, built.parent.parent)
+    plan, replan = manifest["questions"]["plan"], manifest["questions"]["replan"]
+    assert (plan["asked"], plan["accepted"], plan["repairs"], plan["rejected"]) == (12, 12, 0, {})
+    assert replan["asked"] == manifest["rows"]["replan"]["rows"]
+    assert replan["prompt tokens"] > 10_000 > replan["completion tokens"] > 1_000
+    assert (folder := data_folder(twelve, SUITE.version, runs)) == built and folder.parent.parent == runs / "data"
 
 
 def test_a_finished_build_does_nothing(twelve, built, runs):
     before = times(built)
-    store = built / "run.sqlite"
+    store = built.parent / "run.sqlite"
     whole = store.read_bytes()
     store.write_bytes(b"not even opened")  # so no teacher can have been asked either
     try:
         assert build(twelve, runs) == built and missing_kinds(twelve, built) == []
     finally:
         store.write_bytes(whole)
-        os.utime(store, ns=(before["run.sqlite"],) * 2)
     assert times(built) == before
 
 
@@ -123,10 +112,10 @@ def test_one_more_kind_adds_that_kind_only(recipe, tmp_path):
         n: before[n] for n in ("plan.parquet", "act.parquet")
     }
     assert items(folder)["trajectory"] == made["trajectory"] and items(folder)["plan"] == made["plan"]
-    assert len(items(folder)["replan"]) == 4
+    assert len(items(folder)["replan"]) == read_manifest(folder)["rows"]["replan"]["rows"]
     after = read_manifest(folder)
     assert {kind: after["rows"][kind] for kind in ("plan", "act")} == manifest["rows"] and set(after["rows"]) == {"plan", "act", "replan"}
-    assert after["counts"] == manifest["counts"]
+    assert after["counts"]["seed"] == manifest["counts"]["seed"]
     assert [c["config_name"] for c in card_configs(folder)] == ["plan", "replan", "act"]
 
 
@@ -144,8 +133,9 @@ def test_a_lost_parquet_file_is_written_again_from_the_store(twelve, built, tmp_
 
 
 def copy(folder, runs):
-    """The same build under another runs folder."""
-    return Path(shutil.copytree(folder, runs / folder.relative_to(folder.parent.parent)))
+    """The same build, with its store, under another runs folder."""
+    shutil.copytree(folder.parent, runs / "data" / folder.parent.name)
+    return runs / "data" / folder.parent.name / folder.name
 
 
 def test_two_builds_are_equal_and_seeds_choose_other_tasks(twelve, built, tmp_path):
@@ -158,25 +148,27 @@ def test_two_builds_are_equal_and_seeds_choose_other_tasks(twelve, built, tmp_pa
 def test_mistakes_are_filtered_and_counted(recipe, tmp_path):
     folder = build(recipe(tasks=24, teacher_error_rate=0.4, executor=("act",)), tmp_path)
     manifest = read_manifest(folder)
-    counts, stored = manifest["counts"], items(folder)
+    counts, questions, stored = manifest["counts"]["seed"], manifest["questions"], items(folder)
     kept = counts["trajectories kept"]
     assert 10 <= kept < 24 and sum(counts["trajectories rejected"].values()) == 24 - kept
-    assert kept == len(stored["plan"]) == manifest["rows"]["plan"]["rows"] + counts["plans rejected"]
-    assert manifest["teacher"]["plan repairs"] == sum(record["repairs"] for record in stored["plan"].values()) > 0
-    assert manifest["teacher"]["replan repairs"] > 5
+    assert kept == len(stored["plan"]) == manifest["rows"]["plan"]["rows"] + sum(questions["plan"]["rejected"].values())
+    assert questions["plan"]["repairs"] == sum(record["repairs"] for record in stored["plan"].values()) > 0
+    assert questions["replan"]["repairs"] > 5
     solved = {key for key, value in stored["trajectory"].items() if value["outcome"]["success"]}
     assert set(rows_of(folder, "act")["task_id"]) <= solved
 
 
 def test_no_rows_at_all_is_an_error_with_advice(recipe, tmp_path):
     hopeless = recipe(tasks=1, teacher_error_rate=1.0, seed=2)  # under seed 2 the teacher slips on the only task
-    with pytest.raises(RecipeError, match="no plan rows: 0 trajectories are solved and planned; raise data.tasks, or take a teacher"):
+    with pytest.raises(
+        RecipeError, match="no plan rows: 0 trajectories are solved and planned; dropped: none; raise data.tasks, or take a teacher"
+    ):
         build(hopeless, tmp_path)
 
 
 def test_a_torn_store_is_kept_and_named(twelve, built, tmp_path):
     folder = copy(built, tmp_path)
-    store = folder / "run.sqlite"
+    store = folder.parent / "run.sqlite"
     torn = b"\x00torn" + store.read_bytes()[5:]
     store.write_bytes(torn)
     assert build(twelve, tmp_path) == folder  # nothing is missing, so it is not needed
@@ -188,22 +180,19 @@ def test_a_torn_store_is_kept_and_named(twelve, built, tmp_path):
 
 def test_two_builds_at_once_are_refused(recipe, tmp_path):
     small = recipe(tasks=2)
-    folder = data_folder(small, SUITE.version, tmp_path)
-    with RunStore.open(folder / "run.sqlite", data_settings(small, SUITE.version)), pytest.raises(RunLocked, match=f"pid {os.getpid()} on"):
+    store = data_store(small, SUITE.version, tmp_path)
+    with RunStore.open(store, store_settings(small, SUITE.version)), pytest.raises(RunLocked, match=f"pid {os.getpid()} on"):
         build(small, tmp_path)
 
 
-def test_what_changes_rows_changes_the_folder_and_what_does_not_does_not(recipe, tmp_path):
-    base = recipe(tasks=5)
-    same = [replace(base, name="other"), recipe(tasks=5, planner=("plan",)), replace(base, base_model="x")]
-    same += [replace(base, agent=replace(base.agent, replan="every_turn", planner="base"))]
-    other = [recipe(tasks=6), replace(base, seed=9), recipe(tasks=5, teacher_error_rate=0.1), recipe(tasks=5, near_duplicate=0.5)]
-    changes = {"observation": "html"}, {"grammar": "browsergym"}, {"prompts": "full"}, {"plan_history": None}
-    other += [replace(base, agent=replace(base.agent, **change)) for change in changes]
-    where = data_folder(base, SUITE.version, tmp_path)
-    assert {data_folder(r, SUITE.version, tmp_path) for r in same} == {where}
-    folders = [data_folder(r, SUITE.version, tmp_path) for r in other] + [data_folder(base, "0.0.1", tmp_path)]
-    assert len({*folders, where}) == len(folders) + 1
+def test_recipes_that_differ_in_sizes_pay_once(recipe, tmp_path):
+    small = build(recipe(tasks=3, planner=("plan",), executor=("act",)), tmp_path)
+    made = items(small)
+    large = build(recipe(tasks=6, planner=("plan",), executor=("act",)), tmp_path)
+    assert small != large and small.parent == large.parent
+    assert set(rows_of(large, "plan")["task_id"]) != set(rows_of(small, "plan")["task_id"])
+    for kind in ("trajectory", "plan"):
+        assert made[kind].items() <= items(large)[kind].items()
 
 
 def test_all_training_tasks_are_selected_and_no_held_out_intent_is(recipe):
@@ -230,13 +219,3 @@ def test_no_held_out_intent_is_in_any_row(built):
     text = "\n".join(json.dumps(rows_of(built, kind)["prompt"][:], ensure_ascii=False) for kind in KINDS)
     assert find(rows_of(built, "plan")["task_id"][0]).intent in text
     assert not [intent for intent in held_out if json.dumps(intent, ensure_ascii=False)[1:-1] in text]
-
-
-def test_describe_says_what_a_build_would_do(twelve, built, runs, tmp_path):
-    where, work, rows = describe(twelve, runs)
-    assert where == f"data      {built}" and "plan (built), replan (built)" in rows
-    assert "12 of " in work and ", 12 rolled out; teacher scripted" in work
-    _, work, rows = describe(twelve, tmp_path)
-    assert "0 rolled out" in work and "plan (to build)" in rows
-    assert list(tmp_path.iterdir()) == []
-    assert describe(replace(twelve, data=None), tmp_path) == ["data      not part of this recipe"]

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -43,7 +42,7 @@ def whole(file, tmp_path_factory):
 
 
 def rows_and_card(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith("run.sqlite")}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def items(store_path):
@@ -80,35 +79,36 @@ def test_kills_at_every_stage_repeat_nothing_and_change_nothing(file, whole, tmp
     folder = data_folder(recipe, load_suite("miniweb-short").version, runs)
     stored = {}
     for kind, number in STAGES:
-        assert stop_at(file, runs, folder / "run.sqlite", kind, number, signal.SIGKILL) == -signal.SIGKILL
-        after = items(folder / "run.sqlite")
+        assert stop_at(file, runs, folder.parent / "run.sqlite", kind, number, signal.SIGKILL) == -signal.SIGKILL
+        after = items(folder.parent / "run.sqlite")
         assert stored.items() <= after.items()  # values hold wall times: an item made again would differ
         assert len(after) > len(stored) and not (folder / "manifest.json").exists()
         stored = after
     assert build(recipe, runs) == folder
-    assert stored.items() <= items(folder / "run.sqlite").items()
+    assert stored.items() <= items(folder.parent / "run.sqlite").items()
     assert rows_and_card(folder) == rows_and_card(whole)
 
 
 def test_ctrl_c_is_a_kill_with_manners(file, whole, tmp_path):
     recipe, runs = load_recipe(file), tmp_path / "interrupted"
     folder = data_folder(recipe, load_suite("miniweb-short").version, runs)
-    assert stop_at(file, runs, folder / "run.sqlite", "trajectory", 5, signal.SIGINT) == -signal.SIGINT  # Python's own ending
-    stored = items(folder / "run.sqlite")
+    assert stop_at(file, runs, folder.parent / "run.sqlite", "trajectory", 5, signal.SIGINT) == -signal.SIGINT  # Python's own ending
+    stored = items(folder.parent / "run.sqlite")
     assert 5 <= len(stored) < 30  # it stops at once, not after the stage
     assert build(recipe, runs) == folder
-    assert stored.items() <= items(folder / "run.sqlite").items()
+    assert stored.items() <= items(folder.parent / "run.sqlite").items()
     assert rows_and_card(folder) == rows_and_card(whole)
 
 
 def test_half_written_rows_are_replaced(file, whole, tmp_path):
     """A kill between the files: some rows are written, one is half written, and there is no manifest."""
     recipe, runs = load_recipe(file), tmp_path / "half"
-    folder = Path(shutil.copytree(whole, data_folder(recipe, load_suite("miniweb-short").version, runs)))
+    folder = data_folder(recipe, load_suite("miniweb-short").version, runs)
+    shutil.copytree(whole.parent, folder.parent)
     (folder / "manifest.json").unlink()
     (folder / "README.md").write_text("half a ca")
     (folder / "act.parquet").rename(folder / "act.part")
     (folder / "act.part").write_bytes((folder / "act.part").read_bytes()[:100])
-    stored = items(folder / "run.sqlite")
+    stored = items(folder.parent / "run.sqlite")
     assert build(recipe, runs) == folder
-    assert rows_and_card(folder) == rows_and_card(whole) and items(folder / "run.sqlite") == stored
+    assert rows_and_card(folder) == rows_and_card(whole) and items(folder.parent / "run.sqlite") == stored
