@@ -52,7 +52,7 @@ def store_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
         "teacher_error_rate": data.teacher_error_rate,
         "observation": agent.observation,
         "grammar": agent.grammar,
-        "prompts": prompts_hash(agent.prompts, agent.grammar),
+        "prompts": prompts_hash(agent.prompts, agent.grammar),  # of an agent without reasoning: that teacher is asked the same
     }
 
 
@@ -61,7 +61,8 @@ def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
     data, agent = to_dict(recipe.data), recipe.agent
     sizes = {key: value for key, value in data.items() if key not in ("planner", "executor", "teacher", "max_usd")}
     sizes["imports"] = {format_: file_identity(path) for format_, path in recipe.data.imports.items()}
-    shown = {"plan_history": agent.plan_history, "max_page_tokens": agent.max_page_tokens, "teaching": teaching_hash()}
+    prompts = prompts_hash(agent.prompts, agent.grammar, cot=True)  # rows with and without reasoning are files of one folder
+    shown = {"plan_history": agent.plan_history, "max_page_tokens": agent.max_page_tokens, "teaching": teaching_hash(), "prompts": prompts}
     return store_settings(recipe, suite_version) | sizes | shown
 
 

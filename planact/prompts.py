@@ -86,26 +86,35 @@ _SYSTEM = {
     },
     "compact": {"planner": "plan", "replanner": "replan", "executor": "act", "react": "act"},
 }
+_COT = {  # what an agent with `cot` reads after its system prompt
+    "full": """
+
+Think before you answer. Begin with <think>, your reasoning in the first person and </think>, then give the answer in the form above.
+The reasoning says what the page shows that matters and why the answer follows from it. It is not kept for later rounds.""",
+    "compact": ", think first",
+}
 
 
-def prompts_hash(prompts: str, grammar: str) -> str:
+def prompts_hash(prompts: str, grammar: str, cot: bool = False) -> str:
     """Identity of a prompt set; goes with every row, trajectory and run."""
-    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING])
+    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING, *([_COT[prompts]] if cot else [])])
 
 
-def planner_messages(prompts: str, intent: str, page: Observation) -> list[Message]:
+def planner_messages(prompts: str, intent: str, page: Observation, cot: bool = False) -> list[Message]:
     """The first plan: request and first page without ids."""
     return [
-        {"role": "system", "content": _SYSTEM[prompts]["planner"]},
+        {"role": "system", "content": _system(prompts, "planner", cot)},
         {"role": "user", "content": _with_query(prompts, intent, f"## Initial HTML State\n{page.outline}")},
     ]
 
 
-def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: Observation, plan_history: int | None) -> list[Message]:
+def replanner_messages(
+    prompts: str, intent: str, turns: Sequence[Turn], page: Observation, plan_history: int | None, cot: bool = False
+) -> list[Message]:
     """A new plan after `turns`; the last `plan_history` plans (None: all) stay as chat turns, their pages left out."""
     planned = [i for i, turn in enumerate(turns) if turn.replanned]
     kept = planned if plan_history is None else planned[len(planned) - min(plan_history, len(planned)) :]
-    messages = [{"role": "system", "content": _SYSTEM[prompts]["replanner"]}]
+    messages = [{"role": "system", "content": _system(prompts, "replanner", cot)}]
     for i in kept:
         messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
@@ -116,11 +125,11 @@ def replanner_messages(prompts: str, intent: str, turns: Sequence[Turn], page: O
 
 
 def executor_messages(
-    prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation
+    prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation, cot: bool = False
 ) -> list[Message]:
     """The next action. `plan` None is the no-planner agent (ReAct); an empty plan is a planner that wrote nothing readable."""
     role = "react" if plan is None else "executor"
-    system = _SYSTEM[prompts][role].replace("{actions}", _ACTIONS[grammar])
+    system = _system(prompts, role, cot).replace("{actions}", _ACTIONS[grammar])
     head = f"{system}\n\n# Task\n{intent}"
     if plan is not None:
         head += f"\n\n# Plan\n{render_steps(plan)}"
@@ -132,14 +141,23 @@ def executor_messages(
     return messages
 
 
-def planner_answer(plan: Plan) -> Message:
+def planner_answer(plan: Plan, reasoning: str = "") -> Message:
     """The training target of a planner or replanner row."""
-    return {"role": "assistant", "content": render_plan(plan)}
+    return {"role": "assistant", "content": _after_thinking(reasoning, render_plan(plan))}
 
 
-def executor_answer(action: Action, grammar: str) -> Message:
+def executor_answer(action: Action, grammar: str, reasoning: str = "") -> Message:
     """The training target of an executor row."""
-    return {"role": "assistant", "content": render_action(action, grammar)}
+    return {"role": "assistant", "content": _after_thinking(reasoning, render_action(action, grammar))}
+
+
+def _system(prompts: str, role: str, cot: bool) -> str:
+    return _SYSTEM[prompts][role] + (_COT[prompts] if cot else "")
+
+
+def _after_thinking(reasoning: str, answer: str) -> str:
+    """The form in which the chat templates of reasoning models (Qwen3, R1) write it, so that they find and keep it."""
+    return f"<think>\n{reasoning}\n</think>\n\n{answer}" if reasoning else answer
 
 
 def _with_query(prompts: str, intent: str, rest: str) -> str:

@@ -98,7 +98,7 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "limit": recipe.eval.limit,
         "seed": recipe.seed,
         "agent": to_dict(recipe.agent),
-        "prompts": prompts_hash(recipe.agent.prompts, recipe.agent.grammar),
+        "prompts": prompts_hash(recipe.agent.prompts, recipe.agent.grammar, recipe.agent.cot),
         "models": {role: base_model_identity(path) for role, path in roles.items()} if local else roles,
     }
 
