@@ -1,19 +1,31 @@
 """Training rows, rendered by the same functions that render inference prompts.
 
 Kinds: `plan` (request + first page → plan), `replan` (… + what was done + current page → rest of the plan), `act`
-(executor under the first plan), `act_dynamic` (executor under the newest plan), `react` (executor without a plan).
+(executor under the first plan), `act_dynamic` (executor under the newest plan), `react` (executor without a plan). Each has
+a twin `<kind>_cot`, whose prompts ask for reasoning and whose answers begin with it (paper 4.2.2).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Callable, Iterator, Sequence
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Callable, Iterator, Mapping, Sequence
 
-from planact.prompts import executor_answer, executor_messages, planner_answer, planner_messages, prompts_hash, replanner_messages
+from planact.prompts import (
+    Message,
+    executor_answer,
+    executor_messages,
+    planner_answer,
+    planner_messages,
+    prompts_hash,
+    replanner_messages,
+)
 from planact.recipe import Agent
-from planact.types import Plan, Trajectory, Turn
+from planact.types import Action, Plan, Trajectory, Turn
+from planact_data.pairs import Pair, pair_of
 
 KINDS = ("plan", "replan", "act", "act_dynamic", "react")
+COT_KINDS = tuple(f"{kind}_cot" for kind in KINDS)
 Row = dict
 
 
@@ -26,7 +38,7 @@ def features():
         {
             "id": Value("string"),  # "<task>/<kind>/<turn>"
             "kind": Value("string"),
-            "task_id": Value("string"),
+            "task_id": Value("string"),  # the id of the pair for a request that was never run
             "turn": Value("int32"),  # from 0
             "prompt": chat,
             "completion": chat,  # one assistant message
@@ -36,31 +48,97 @@ def features():
     )
 
 
-def make_rows(kind: str, trajectory: Trajectory, plans: Sequence[Plan], agent: Agent) -> Iterator[Row]:
-    """All rows of `kind` from one solved trajectory; `plans[t]` is what is still to do at turn t, `plans[0]` the first plan."""
-    for turn, messages, answer in _MAKERS[kind](trajectory, plans, agent):
-        yield {
-            "id": f"{trajectory.task_id}/{kind}/{turn}",
-            "kind": kind,
-            "task_id": trajectory.task_id,
-            "turn": turn,
-            "prompt": messages,
-            "completion": [answer],
-            "prompts_hash": prompts_hash(agent.prompts, agent.grammar),
-            "source": "seed",
-        }
+@dataclass(frozen=True)
+class Draft:
+    """A row whose answer is known and lacks its reasoning, if it is to have one."""
+
+    kind: str
+    task_id: str
+    turn: int
+    source: str
+    prompt: list[Message]
+    label: Plan | Action
+
+    @property
+    def id(self) -> str:
+        return f"{self.task_id}/{self.kind}/{self.turn}"
 
 
-def _plan(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
-    page = trajectory.turns[0].observation
-    yield 0, planner_messages(agent.prompts, trajectory.intent, page), planner_answer(plans[0])
+def drafts(kind: str, trajectory: Trajectory, plans: Sequence[Plan], agent: Agent, source: str = "seed") -> Iterator[Draft]:
+    """All rows of `kind` that one solved trajectory can give; `plans[t]` is what is still to do at turn t, `plans[0]` the first plan."""
+    if _family(kind) == "plan":
+        yield pair_draft(kind, pair_of(trajectory, plans[0], source), agent)
+        return
+    for turn, prompt, label in _MAKERS[_family(kind)](trajectory, plans, _told(agent, kind)):
+        yield Draft(kind, trajectory.task_id, turn, source, prompt, label)
+
+
+def pair_draft(kind: str, pair: Pair, agent: Agent) -> Draft:
+    """The planner row of a pair; `kind` is plan or plan_cot."""
+    agent = _told(agent, kind)
+    task_id = pair.id if pair.parent else pair.id.removeprefix(f"{pair.source}/")
+    return Draft(kind, task_id, 0, pair.source, planner_messages(agent.prompts, pair.intent, pair.page, agent.cot), pair.plan)
+
+
+def make_rows(
+    kind: str,
+    trajectory: Trajectory,
+    plans: Sequence[Plan],
+    agent: Agent,
+    reasoning: Mapping[str, str] | None = None,
+    source: str = "seed",
+    dropped: Counter[str] | None = None,
+) -> Iterator[Row]:
+    """The rows of `kind` from one trajectory. Those of a _cot kind need `reasoning` (by row id); what lacks it is counted in `dropped`."""
+    for draft in drafts(kind, trajectory, plans, agent, source):
+        row = finish(draft, agent, reasoning)
+        if row is not None:
+            yield row
+        elif dropped is not None:
+            dropped["rows without reasoning"] += 1
+
+
+def pair_row(kind: str, pair: Pair, agent: Agent, reasoning: Mapping[str, str] | None = None) -> Row | None:
+    """The row of kind plan or plan_cot, None when its reasoning is missing."""
+    return finish(pair_draft(kind, pair, agent), agent, reasoning)
+
+
+def finish(draft: Draft, agent: Agent, reasoning: Mapping[str, str] | None) -> Row | None:
+    """The row of a draft, None when its kind wants a reasoning that there is not."""
+    cot = draft.kind in COT_KINDS
+    thought = (reasoning or {}).get(draft.id, "") if cot else ""
+    if cot and not thought:
+        return None
+    return {
+        "id": draft.id,
+        "kind": draft.kind,
+        "task_id": draft.task_id,
+        "turn": draft.turn,
+        "prompt": draft.prompt,
+        "completion": [answer_of(draft.label, agent.grammar, thought)],
+        "prompts_hash": prompts_hash(agent.prompts, agent.grammar, cot),
+        "source": draft.source,
+    }
+
+
+def answer_of(label: Plan | Action, grammar: str, thought: str = "") -> Message:
+    return planner_answer(label, thought) if isinstance(label, Plan) else executor_answer(label, grammar, thought)
+
+
+def _family(kind: str) -> str:
+    return kind.removesuffix("_cot")
+
+
+def _told(agent: Agent, kind: str) -> Agent:
+    """The kind says whether the prompt asks for reasoning: rows of both sorts lie in one folder."""
+    return replace(agent, cot=kind in COT_KINDS)
 
 
 def _replan(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
     turns = under_plans(trajectory.turns, plans)
     for t in range(1, len(plans)):
-        messages = replanner_messages(agent.prompts, trajectory.intent, turns[:t], turns[t].observation, agent.plan_history)
-        yield t, messages, planner_answer(plans[t])
+        page = turns[t].observation
+        yield t, replanner_messages(agent.prompts, trajectory.intent, turns[:t], page, agent.plan_history, agent.cot), plans[t]
 
 
 def _act(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
@@ -77,8 +155,8 @@ def _react(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
 
 def _executor(trajectory: Trajectory, turns: Sequence[Turn], agent: Agent):
     for t, turn in enumerate(turns):
-        messages = executor_messages(agent.prompts, agent.grammar, trajectory.intent, turn.plan, turns[:t], turn.observation)
-        yield t, messages, executor_answer(turn.action, agent.grammar)
+        page = turn.observation
+        yield t, executor_messages(agent.prompts, agent.grammar, trajectory.intent, turn.plan, turns[:t], page, agent.cot), turn.action
 
 
 def under_plans(turns: Sequence[Turn], plans: Sequence[Plan]) -> list[Turn]:
@@ -86,4 +164,4 @@ def under_plans(turns: Sequence[Turn], plans: Sequence[Plan]) -> list[Turn]:
     return [replace(turn, plan=plans[min(t, len(plans) - 1)], replanned=t < len(plans)) for t, turn in enumerate(turns)]
 
 
-_MAKERS: dict[str, Callable] = {"plan": _plan, "replan": _replan, "act": _act, "act_dynamic": _act_dynamic, "react": _react}
+_MAKERS: dict[str, Callable] = {"replan": _replan, "act": _act, "act_dynamic": _act_dynamic, "react": _react}
