@@ -120,6 +120,11 @@ class RunStore:
         with reported(self.path):
             return {key for (key,) in self._db.execute("SELECT key FROM items WHERE kind = ?", (kind,))}
 
+    def kinds(self) -> list[str]:
+        self._check_process()
+        with reported(self.path):
+            return [kind for (kind,) in self._db.execute("SELECT DISTINCT kind FROM items ORDER BY kind")]
+
     def items(self, kind: str = "item") -> Iterator[tuple[str, dict[str, Any]]]:
         """(key, value) in the order of the first `put`; items put during the iteration are left out."""
         for key, text in self._rows(kind):

@@ -21,11 +21,11 @@ from planact.types import content_hash
 from planact_data.card import write_card
 from planact_data.checks import drop_duplicates
 from planact_data.desk import Desk, Tally
-from planact_data.estimate import spent
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_of
 from planact_data.rows import Row, features, make_rows, pair_row
+from planact_data.spending import spent
 from planact_envs.suites import Suite, load_suite
 
 REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with the test request most like it

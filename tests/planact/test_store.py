@@ -62,6 +62,14 @@ def test_put_is_idempotent_and_guards_against_another_value(path):
         assert list(store.items()) == [("a", {"x": 2}), ("b", {})]  # in its old place
 
 
+def test_kinds_are_those_that_hold_an_item(path):
+    with RunStore.open(path, RECIPE) as store:
+        assert store.kinds() == []
+        for kind in ("plan", "act", "plan"):
+            store.put(f"{kind}/{store.count(kind)}", {}, kind=kind)
+        assert store.kinds() == ["act", "plan"]
+
+
 @pytest.mark.parametrize("key, value", [("k", {"x": float("nan")}), ("k", {"x": object()}), ("k", [1]), (5, {"x": 1})])
 def test_what_is_not_json_is_refused(path, key, value):
     with RunStore.open(path, RECIPE) as store:

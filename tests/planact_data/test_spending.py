@@ -1,0 +1,31 @@
+"""What stored items have cost, whatever they are."""
+
+from dataclasses import replace
+
+from planact.store import RunStore, read_run
+from planact.types import Judgement, Outcome, Usage, to_dict
+from planact_data.spending import spent, usage_of
+
+
+def test_answers_trajectories_and_judgements_are_added_up(tmp_path, solved):
+    turn = replace(solved[0].turns[0], planner=Usage(100, 10, 1, usd=0.5), executor=Usage(20, 2, 1, usd=0.25))
+    judged = Outcome(True, judgements=(Judgement("fuzzy_match", "judge", "hash", "YES", True, Usage(7, 1, 1, usd=0.125)),))
+    episode = to_dict(replace(solved[0], turns=(turn, turn), outcome=judged))
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        assert spent(store) == Usage()
+        store.put("a", {"text": "no", "rejected": "format", "usage": to_dict(Usage(1000, 50, 3, usd=1.0))}, kind="plan")
+        store.put("b", episode, kind="trajectory")
+    with read_run(tmp_path / "run.sqlite") as store:
+        # 1000 + 2 * (100 + 20) + 7 prompt tokens, 50 + 2 * (10 + 2) + 1 completion tokens, 3 + 4 + 1 calls, 1 + 2 * 0.75 + 0.125 dollars
+        assert spent(store) == Usage(1247, 75, 8, usd=2.625)
+
+
+def test_one_unknown_price_makes_the_sum_unknown(tmp_path):
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        store.put("a", {"usage": to_dict(Usage(10, 1, 1, usd=1.0))}, kind="plan")
+        store.put("b", {"usage": to_dict(Usage(10, 1, 1, usd=None))}, kind="class")
+        assert spent(store) == Usage(20, 2, 2, usd=None)
+
+
+def test_an_item_that_nobody_paid_for_costs_nothing():
+    assert usage_of({"value": 1}) == Usage()
