@@ -4,30 +4,30 @@
         reply = await llm.complete([{"role": "user", "content": "Hello"}], max_tokens=64)
 
 What is retried (5 requests at most, within the call's `timeout`): 408, 409, 429, 5xx, lost connections and answers that
-are no chat completion. Every other refusal ends the call at once. A client belongs to one event loop.
+are no chat completion. Every other refusal ends the call at once. The calls in flight follow what the server takes
+(`planact.pacing`). A client belongs to one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from planact.cache import ResponseCache, free_of_charge
-from planact.llm import Budget, Completion, EndpointUnusable, Message, ModelError, RequestRefused
-from planact.replies import Failure, encodable, quoted, read_reply, refusal
+from planact.llm import Budget, Completion, EndpointUnusable, Message
+from planact.pacing import DEAD_AFTER, Pace
+from planact.replies import Failure, encodable, read_reply
+from planact.server import Server
 from planact.types import content_hash
 
 __all__ = ["EndpointLLM", "ResponseCache"]
 
 MAX_REQUESTS = 5  # per call
 MAX_BACKOFF = 30.0  # seconds
-CONNECT_TIMEOUT = 10.0  # seconds; short, so that a lost connection attempt is retried within the call's deadline
 
 
 @dataclass
@@ -56,17 +56,15 @@ class EndpointLLM:
         backoff: float = 1.0,  # seconds; scale of the waits between retries
     ):
         """Raises ValueError for a base_url that is no address or holds a password, and for a max_usd without prices."""
-        _check_address(base_url)
-        self.name = model
-        self.base_url = base_url.rstrip("/")
+        self.server = Server(base_url, model, api_key_env)
+        self.name, self.base_url = model, self.server.base_url
         self.timeout = timeout
         self.requests = 0  # HTTP requests sent, retries included
-        self._api_key_env = api_key_env
         self._prices = (usd_per_m_prompt, usd_per_m_completion)
         self._budget = budget or Budget()
         self._cache = cache
         self._backoff = backoff
-        self._slots = asyncio.Semaphore(max_in_flight)
+        self._pace = Pace(max_in_flight)
         self._paused_until = 0.0  # monotonic seconds; a Retry-After holds back every call
         self._shared: dict[str, Shared] = {}  # by request hash
         self._client: Any = None
@@ -79,9 +77,12 @@ class EndpointLLM:
     def __repr__(self) -> str:
         return f"EndpointLLM({self.base_url!r}, {self.name!r})"
 
-    async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
+    async def complete(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0, top_logprobs: int = 0
+    ) -> Completion:
         """One reply. Identical calls at temperature 0 that run at the same time are sent once.
 
+        A reply with log-probabilities is not cached: its caller stores what it makes of them, and the file holds texts only.
         Raises BudgetExceeded before the request when the budget is spent, EndpointUnusable when no call can succeed (key,
         credit, address, model name), ModelError when this call failed for good.
         """
@@ -92,6 +93,8 @@ class EndpointLLM:
             "temperature": temperature,
             "seed": seed,
         }
+        if top_logprobs:  # absent otherwise, so that no other call's key changes
+            request |= {"logprobs": True, "top_logprobs": top_logprobs}
         key = content_hash({"base_url": self.base_url, **request}, length=32)
         if self._cache is not None and (hit := self._cache.get(key)) is not None:
             return hit
@@ -128,21 +131,32 @@ class EndpointLLM:
         return completion if first else free_of_charge(completion)
 
     async def _call(self, request: dict[str, Any], key: str) -> Completion:
-        async with self._slots:
+        async with self._pace:
             await self._sit_out_pause()
+            if self._pace.dead:
+                raise EndpointUnusable(self._dead())
             self._budget.check()
-            self._secret()
-            self._open_client()
+            self.server.secret()
+            if self._client is None:
+                self._client = self.server.client(self.timeout)
             started = time.monotonic()
             result = await self._answer(request, key)
+            self._pace.ended(result if isinstance(result, Failure) else None)
         if isinstance(result, Failure):
+            if self._pace.dead:
+                result = replace(result, message=f"{result.message}. {self._dead()}", every_call=True)
             # Raised here, outside any `except`, so that no chained SDK error carries the request's headers.
-            kind = EndpointUnusable if result.every_call else ModelError if result.retry else RequestRefused
-            raise kind(f"{self.name} at {self.base_url}: {result.message}")
+            raise self.server.error(result)
         completion = replace(result, usage=replace(result.usage, seconds=time.monotonic() - started))
-        if self._cache is not None:
+        if self._cache is not None and completion.top_logprobs is None:
             self._cache.put(key, completion)
         return completion
+
+    def _dead(self) -> str:
+        return (
+            f"{self.server} has failed {DEAD_AFTER} calls in a row, so no more are sent; check the server and give the same command again: "
+            "what is done is kept"
+        )
 
     async def _answer(self, request: dict[str, Any], key: str) -> Completion | Failure:
         """Send the request until it is answered, refused, or out of tries or time."""
@@ -152,8 +166,12 @@ class EndpointLLM:
             async with asyncio.timeout(self.timeout):
                 for number in range(1, MAX_REQUESTS + 1):
                     result = await self._send(request)
-                    if isinstance(result, Completion) or not result.retry:
+                    if isinstance(result, Completion):
+                        self._pace.answered()
                         return result
+                    if not result.retry:
+                        return result
+                    self._pace.stumbled(result)
                     if number == MAX_REQUESTS:
                         advice = f"given up after {number} requests; check the server and give the same command again"
                         return replace(result, message=f"{result.message}; {advice}")
@@ -166,31 +184,32 @@ class EndpointLLM:
         except TimeoutError:
             pass
         before = f" The try before: {result.message}" if result else ""
-        return Failure(f"no complete answer within timeout={self.timeout:g} s; check the server, or raise `timeout`.{before}")
+        return Failure(
+            f"no complete answer within timeout={self.timeout:g} s; check the server, or raise `timeout`.{before}",
+            status=result.status if result else 0,
+        )
 
     async def _send(self, request: dict[str, Any]) -> Completion | Failure:
         import openai
 
         self.requests += 1
-        secret = self._secret() if self._api_key_env else ""
         try:
             answer = await self._client.chat.completions.with_raw_response.create(**request)
-        except openai.APIStatusError as err:
-            body = err.response.text
-            key = f"the key in the environment variable {self._api_key_env}" if self._api_key_env else "api_key_env (no key was sent)"
-            said = quoted(body, secret)
-            return refusal(err.status_code, err.response.headers, body, said, key=key, base_url=self.base_url, model=self.name)
-        except openai.APIConnectionError as err:
-            cause = err.__cause__ or err
-            return Failure(f"no connection, or a broken one ({type(cause).__name__}: {quoted(str(cause), secret) or 'no details'})")
+        except (openai.APIStatusError, openai.APIConnectionError) as err:
+            return self.server.failure(err)
         reply = read_reply(answer.content)
         usage = reply.usage(*self._prices)
         if reply.text is None:
             if reply.tokens:  # billed all the same
                 self._budget.add(usage)
-            return Failure(f"the answer is no chat completion: {quoted(answer.text, secret) or '(empty)'}")
+            return Failure(f"the answer is no chat completion: {self.server.quoted(answer.text) or '(empty)'}", status=200)
         self._budget.add(usage)
-        return Completion(reply.text, usage, reply.finish_reason)
+        if not request.get("logprobs"):
+            return Completion(reply.text, usage, reply.finish_reason)
+        if reply.text and reply.top_logprobs is None:
+            advice = "an outcome reward model (ORM) needs an endpoint that returns them, such as vLLM's"
+            return Failure(f"the answer has no log-probabilities; {advice}", retry=False, every_call=True)
+        return Completion(reply.text, usage, reply.finish_reason, top_logprobs=reply.top_logprobs or {})
 
     def _wait_before_retry(self, failure: Failure, key: str, number: int) -> float:
         """Seconds: what the server asked for, else exponential backoff with full jitter, repeatable per request."""
@@ -202,36 +221,3 @@ class EndpointLLM:
     async def _sit_out_pause(self) -> None:
         while (left := self._paused_until - time.monotonic()) > 0:
             await asyncio.sleep(left)
-
-    def _open_client(self) -> None:
-        if self._client is not None:
-            return
-        import openai
-
-        async def secret() -> str:  # asked for each request, so a renewed key is used at once
-            return self._secret()
-
-        timeout = openai.Timeout(self.timeout, connect=min(CONNECT_TIMEOUT, self.timeout))
-        self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=secret, max_retries=0, timeout=timeout)
-
-    def _secret(self) -> str:
-        """The API key. Raises EndpointUnusable when its variable is unset or cannot be sent in a header."""
-        if not self._api_key_env:
-            return "none"  # the SDK always sends some key; it must not be the OPENAI_API_KEY of the environment
-        key = os.environ.get(self._api_key_env, "").strip()
-        if not key:
-            raise EndpointUnusable(
-                f"{self.name} at {self.base_url} needs a key and the environment variable {self._api_key_env} is not set; "
-                f"type: export {self._api_key_env}=<your key>"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise EndpointUnusable(f"the environment variable {self._api_key_env} holds no key: it has characters that no key has")
-        return key
-
-
-def _check_address(base_url: str) -> None:
-    parts = urlsplit(base_url)
-    if parts.username or parts.password:
-        raise ValueError("base_url holds a user name or password; put the key in an environment variable and name it in api_key_env")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url is {base_url!r}, expected an address such as http://127.0.0.1:8000/v1")

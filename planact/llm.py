@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,13 +44,19 @@ class Completion:
     usage: Usage
     finish_reason: str = "stop"  # "length": cut at max_tokens
     cached: bool = False  # not paid for: from the cache, or shared with an identical call
+    top_logprobs: Mapping[str, float] | None = None  # alternatives for the first token -> log-probability; None: not asked for
 
 
 class LLM(Protocol):
     name: str
 
-    async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
-        """One reply to `messages`. Raises ModelError when there is none."""
+    async def complete(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0, top_logprobs: int = 0
+    ) -> Completion:
+        """One reply to `messages`, with the log-probabilities of so many alternatives for its first token.
+
+        Raises ModelError when there is none, or a model that cannot tell log-probabilities is asked for them.
+        """
 
 
 class ScriptedLLM:
@@ -64,12 +70,15 @@ class ScriptedLLM:
         self.calls: list[list[Message]] = []
         self._replies = replies
 
-    async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
-        """The next reply, whole whatever `max_tokens` is. Raises ModelError when the sequence has run out."""
+    async def complete(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0, top_logprobs: int = 0
+    ) -> Completion:
+        """The next reply, whole whatever `max_tokens` is; its first word is certain. Raises ModelError when the sequence has run out."""
         self.calls.append(copy.deepcopy(list(messages)))
         text = self._reply(messages)
         words = sum(len(message_text(m).split()) for m in messages)
-        return Completion(text, Usage(words, len(text.split()), calls=1))
+        certain = {word: 0.0 for word in text.split()[:1]} if top_logprobs else None
+        return Completion(text, Usage(words, len(text.split()), calls=1), top_logprobs=certain)
 
     def _reply(self, messages: Sequence[Message]) -> str:
         if callable(self._replies):

@@ -27,6 +27,7 @@ class Failure:
     retry: bool = True
     wait: float | None = None  # seconds that the server asked for
     every_call: bool = False  # the next call would fail in the same way
+    status: int = 0  # of the HTTP answer; 0: there was none
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Reply:
     text: str | None  # None: the body is no chat completion
     finish_reason: str = "unknown"
     tokens: tuple[int, int] | None = None  # prompt, completion
+    top_logprobs: dict[str, float] | None = None  # alternatives for the first token; None when the server told none
 
     def usage(self, usd_per_m_prompt: float | None, usd_per_m_completion: float | None) -> Usage:
         """One call's usage; usd is None when the tokens or a price are unknown."""
@@ -64,25 +66,25 @@ def read_reply(body: bytes) -> Reply:
         return Reply(None, tokens=tokens)
     if text is None:  # a refusal, or all tokens went into the reasoning
         text = ""
-    return Reply(encodable(text) if isinstance(text, str) else None, reason, tokens)
+    return Reply(encodable(text) if isinstance(text, str) else None, reason, tokens, _first_token(choice.get("logprobs")))
 
 
 def refusal(status: int, headers: Mapping[str, str], body: str, said: str, *, key: str, base_url: str, model: str) -> Failure:
     """What an HTTP error means: retry, or stop with advice. `said` is the body for people, `key` says where the key comes from."""
     said = f"HTTP {status}: {said or '(no message)'}"
     if status == 402 or "insufficient_quota" in body:
-        return Failure(f"{said}; the account has no credit left: top it up, or check {key}", retry=False, every_call=True)
+        return Failure(f"{said}; the account has no credit left: top it up, or check {key}", retry=False, every_call=True, status=status)
     if status in (408, 409, 429) or status >= 500:
-        return Failure(said, wait=retry_after(headers))
+        return Failure(said, wait=retry_after(headers), status=status)
     if status in (401, 403):
-        return Failure(f"{said}; check {key} and its right to use this model", retry=False, every_call=True)
+        return Failure(f"{said}; check {key} and its right to use this model", retry=False, every_call=True, status=status)
     if status == 404:
         advice = f"check base_url (most end in /v1) and the model name; to list the models type: curl {base_url}/models"
-        return Failure(f"{said}; {advice}", retry=False, every_call=True)
+        return Failure(f"{said}; {advice}", retry=False, every_call=True, status=status)
     if status == 413 or TOO_LONG.search(body):
         advice = "the prompt and max_tokens exceed the model's context: lower max_tokens, shorten the observation or serve a longer one"
-        return Failure(f"{said}; {advice}", retry=False)
-    return Failure(f"{said}; {base_url} rejects this request: check that it serves {model} as a chat model", retry=False)
+        return Failure(f"{said}; {advice}", retry=False, status=status)
+    return Failure(f"{said}; {base_url} rejects this request: check that it serves {model} as a chat model", retry=False, status=status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -114,6 +116,15 @@ def encodable(data: Any) -> Any:
     if isinstance(data, list):
         return [encodable(value) for value in data]
     return data.encode("utf-8", "replace").decode("utf-8") if isinstance(data, str) else data
+
+
+def _first_token(logprobs: Any) -> dict[str, float] | None:
+    try:
+        listed = [(entry["token"], entry["logprob"]) for entry in logprobs["content"][0]["top_logprobs"]]
+    except (LookupError, TypeError):
+        return None
+    told = [(token, value) for token, value in listed if isinstance(token, str) and isinstance(value, int | float)]
+    return {encodable(token): float(value) for token, value in told if math.isfinite(value)} or None
 
 
 def _tokens(counts: Any) -> tuple[int, int] | None:

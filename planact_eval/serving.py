@@ -48,7 +48,12 @@ class LocalLLM:
         self.waiting: list[Request] = []
         self.server: asyncio.Task | None = None
 
-    async def complete(self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0) -> Completion:
+    async def complete(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0, top_logprobs: int = 0
+    ) -> Completion:
+        """The model's reply. Raises ModelError for a prompt that is too long, and for log-probabilities, which it does not tell."""
+        if top_logprobs:
+            raise ModelError(f"{self.name} in this process tells no log-probabilities; serve it with vLLM and name it in endpoints")
         ids = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)["input_ids"]
         room = self.context - len(ids)
         if room <= 0:
