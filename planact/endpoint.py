@@ -183,11 +183,9 @@ class EndpointLLM:
                     await self._sit_out_pause()
         except TimeoutError:
             pass
-        before = f" The try before: {result.message}" if result else ""
-        return Failure(
-            f"no complete answer within timeout={self.timeout:g} s; check the server, or raise `timeout`.{before}",
-            status=result.status if result else 0,
-        )
+        before, status = (f" The try before: {result.message}", result.status) if result else ("", 0)
+        message = f"no complete answer within timeout={self.timeout:g} s; check the server, or raise `timeout`.{before}"
+        return Failure(message, status=status)
 
     async def _send(self, request: dict[str, Any]) -> Completion | Failure:
         import openai
