@@ -147,9 +147,9 @@ class Episode:
         """Ask the planner until a plan can be read, `planner_retries` times more at most; else the plan in force stays."""
         agent, first = self.agent, not self.turns
         if first:
-            messages = planner_messages(agent.prompts, self.task.intent, self.page, agent.cot)
+            messages = planner_messages(agent, self.task.intent, self.page)
         else:
-            messages = replanner_messages(agent.prompts, self.task.intent, self.turns, self.page, agent.plan_history, agent.cot)
+            messages = replanner_messages(agent, self.task.intent, self.turns, self.page)
         usage, failure, completion = Usage(), None, None
         for attempt in range(1 + agent.planner_retries):
             completion = await self.planner.complete(
@@ -171,7 +171,7 @@ class Episode:
     async def ask_executor(self) -> Completion:
         agent = self.agent
         plan = self.plan if self.planner else None
-        messages = executor_messages(agent.prompts, agent.grammar, self.task.intent, plan, self.turns, self.page, agent.cot)
+        messages = executor_messages(agent, self.task.intent, plan, self.turns, self.page)
         return await self.executor.complete(messages, max_tokens=agent.executor_max_tokens, temperature=agent.temperature, seed=self.seed)
 
 

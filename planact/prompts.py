@@ -11,6 +11,7 @@ from typing import Sequence
 
 from planact.actions import describe_action, render_action
 from planact.plans import render_plan, render_steps
+from planact.recipe import Agent
 from planact.types import Action, Observation, Plan, Turn, content_hash
 
 SETS = ("full", "compact")
@@ -100,43 +101,39 @@ def prompts_hash(prompts: str, grammar: str, cot: bool = False) -> str:
     return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING, *([_COT[prompts]] if cot else [])])
 
 
-def planner_messages(prompts: str, intent: str, page: Observation, cot: bool = False) -> list[Message]:
+def planner_messages(agent: Agent, intent: str, page: Observation) -> list[Message]:
     """The first plan: request and first page without ids."""
     return [
-        {"role": "system", "content": _system(prompts, "planner", cot)},
-        {"role": "user", "content": _with_query(prompts, intent, f"## Initial HTML State\n{page.outline}")},
+        {"role": "system", "content": _system(agent, "planner")},
+        {"role": "user", "content": _with_query(agent.prompts, intent, f"## Initial HTML State\n{page.outline}")},
     ]
 
 
-def replanner_messages(
-    prompts: str, intent: str, turns: Sequence[Turn], page: Observation, plan_history: int | None, cot: bool = False
-) -> list[Message]:
-    """A new plan after `turns`; the last `plan_history` plans (None: all) stay as chat turns, their pages left out."""
-    planned = [i for i, turn in enumerate(turns) if turn.replanned]
-    kept = planned if plan_history is None else planned[len(planned) - min(plan_history, len(planned)) :]
-    messages = [{"role": "system", "content": _system(prompts, "replanner", cot)}]
+def replanner_messages(agent: Agent, intent: str, turns: Sequence[Turn], page: Observation) -> list[Message]:
+    """A new plan after `turns`; the last `agent.plan_history` plans stay as chat turns, their pages left out."""
+    planned, limit = [i for i, turn in enumerate(turns) if turn.replanned], agent.plan_history
+    kept = planned if limit is None else planned[len(planned) - min(limit, len(planned)) :]
+    messages = [{"role": "system", "content": _system(agent, "replanner")}]
     for i in kept:
         messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
     messages.append({"role": "user", "content": _planner_round(turns, page.error, page.outline)})
-    holder = messages[-1] if prompts == "compact" else messages[1]
-    holder["content"] = _with_query(prompts, intent, holder["content"])
+    holder = messages[-1] if agent.prompts == "compact" else messages[1]
+    holder["content"] = _with_query(agent.prompts, intent, holder["content"])
     return messages
 
 
-def executor_messages(
-    prompts: str, grammar: str, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation, cot: bool = False
-) -> list[Message]:
+def executor_messages(agent: Agent, intent: str, plan: Plan | None, turns: Sequence[Turn], page: Observation) -> list[Message]:
     """The next action. `plan` None is the no-planner agent (ReAct); an empty plan is a planner that wrote nothing readable."""
     role = "react" if plan is None else "executor"
-    system = _system(prompts, role, cot).replace("{actions}", _ACTIONS[grammar])
+    system = _system(agent, role).replace("{actions}", _ACTIONS[agent.grammar])
     head = f"{system}\n\n# Task\n{intent}"
     if plan is not None:
         head += f"\n\n# Plan\n{render_steps(plan)}"
     messages = [{"role": "system", "content": head}]
     for turn in turns:
         messages.append({"role": "user", "content": _page(PAST_PAGE, turn.observation.error)})
-        messages.append({"role": "assistant", "content": _past_answer(turn, grammar)})
+        messages.append({"role": "assistant", "content": _past_answer(turn, agent.grammar)})
     messages.append({"role": "user", "content": _page(page.text, page.error)})
     return messages
 
@@ -151,8 +148,8 @@ def executor_answer(action: Action, grammar: str, reasoning: str = "") -> Messag
     return {"role": "assistant", "content": _after_thinking(reasoning, render_action(action, grammar))}
 
 
-def _system(prompts: str, role: str, cot: bool) -> str:
-    return _SYSTEM[prompts][role] + (_COT[prompts] if cot else "")
+def _system(agent: Agent, role: str) -> str:
+    return _SYSTEM[agent.prompts][role] + (_COT[agent.prompts] if agent.cot else "")
 
 
 def _after_thinking(reasoning: str, answer: str) -> str:

@@ -77,7 +77,7 @@ def pair_draft(kind: str, pair: Pair, agent: Agent) -> Draft:
     """The planner row of a pair; `kind` is plan or plan_cot."""
     agent = _told(agent, kind)
     task_id = pair.id if pair.parent else pair.id.removeprefix(f"{pair.source}/")
-    return Draft(kind, task_id, 0, pair.source, planner_messages(agent.prompts, pair.intent, pair.page, agent.cot), pair.plan)
+    return Draft(kind, task_id, 0, pair.source, planner_messages(agent, pair.intent, pair.page), pair.plan)
 
 
 def make_rows(
@@ -137,8 +137,7 @@ def _told(agent: Agent, kind: str) -> Agent:
 def _replan(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
     turns = under_plans(trajectory.turns, plans)
     for t in range(1, len(plans)):
-        page = turns[t].observation
-        yield t, replanner_messages(agent.prompts, trajectory.intent, turns[:t], page, agent.plan_history, agent.cot), plans[t]
+        yield t, replanner_messages(agent, trajectory.intent, turns[:t], turns[t].observation), plans[t]
 
 
 def _act(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
@@ -155,8 +154,7 @@ def _react(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
 
 def _executor(trajectory: Trajectory, turns: Sequence[Turn], agent: Agent):
     for t, turn in enumerate(turns):
-        page = turn.observation
-        yield t, executor_messages(agent.prompts, agent.grammar, trajectory.intent, turn.plan, turns[:t], page, agent.cot), turn.action
+        yield t, executor_messages(agent, trajectory.intent, turn.plan, turns[:t], turn.observation), turn.action
 
 
 def under_plans(turns: Sequence[Turn], plans: Sequence[Plan]) -> list[Turn]:

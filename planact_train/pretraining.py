@@ -12,6 +12,7 @@ from typing import Iterator, Sequence
 from urllib.parse import urljoin
 
 from planact.prompts import Message, executor_answer, executor_messages
+from planact.recipe import Agent
 from planact.types import Observation, Plan, PlanStep, Turn
 from planact_envs.miniweb import sites, world
 from planact_envs.miniweb.browser import TextBrowser, with_database
@@ -23,6 +24,7 @@ QUESTIONS = 10  # names asked for on one page
 BLOCK = 32  # rows of one kind in a row: a batch without much padding
 WARM_UP = 0.3  # share of the rows before executor prompts begin
 WALK = 8  # actions of a random walk
+AGENT = Agent(prompts="compact", observation="short")  # whose executor prompts the base learns to read
 
 
 async def crawl() -> list[Observation]:
@@ -62,7 +64,7 @@ def _browser() -> tuple[TextBrowser, sqlite3.Connection]:
 
 def _observe(browser: TextBrowser) -> Observation:
     page = browser.tab.page
-    text, outline = (render_page(page.root, page.title, "short", ids) for ids in (True, False))
+    text, outline = (render_page(page.root, page.title, AGENT.observation, ids) for ids in (True, False))
     return Observation(text, outline, browser.tab.url, page.title)
 
 
@@ -112,8 +114,8 @@ def _rounds(pages: Sequence[Observation], phrases: Sequence[str], dice: random.R
     turns = [Turn(i, plan, past, "", past_action) for i, (_, past, past_action) in enumerate(todo[:done])]
     task = f"{dice.choice(phrases)} and {dice.choice(phrases)}"
     return {
-        "prompt": executor_messages("compact", "webrl", task, plan, turns, page),
-        "completion": [executor_answer(action, "webrl")],
+        "prompt": executor_messages(AGENT, task, plan, turns, page),
+        "completion": [executor_answer(action, AGENT.grammar)],
     }
 
 

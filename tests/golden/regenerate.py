@@ -8,6 +8,7 @@ and raise `planact.prompts.RENDERING` when it was the code that changed.
 from pathlib import Path
 
 from planact.prompts import SETS, Message, executor_messages, planner_messages, replanner_messages
+from planact.recipe import Agent
 from planact.teaching.annotation import plan_annotation_messages, replan_annotation_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 
@@ -53,10 +54,11 @@ def files() -> dict[str, Chats]:
 
 def planner(prompts: str) -> Chats:
     def replan(done: int, plan_history: int | None) -> list[Message]:
-        return replanner_messages(prompts, INTENT, TURNS[:done], page("Now", "no element '5' on this page"), plan_history)
+        agent = Agent(prompts=prompts, plan_history=plan_history)
+        return replanner_messages(agent, INTENT, TURNS[:done], page("Now", "no element '5' on this page"))
 
     return {
-        "first plan": planner_messages(prompts, INTENT, page("Shop")),
+        "first plan": planner_messages(Agent(prompts=prompts), INTENT, page("Shop")),
         "replan after the first action, all earlier plans": replan(1, None),
         "replan after four actions, no earlier plan": replan(4, 0),
         "replan after four actions, one earlier plan": replan(4, 1),
@@ -67,7 +69,7 @@ def planner(prompts: str) -> Chats:
 
 def executor(prompts: str, grammar: str) -> Chats:
     def act(plan: Plan | None, done: int, now: Observation) -> list[Message]:
-        return executor_messages(prompts, grammar, INTENT, plan, TURNS[:done], now)
+        return executor_messages(Agent(prompts=prompts, grammar=grammar), INTENT, plan, TURNS[:done], now)
 
     return {
         "first turn": act(PLANS[0], 0, page("Shop")),

@@ -165,33 +165,33 @@ ONE = Plan((PlanStep("r", "do one"),))
 
 
 def test_the_planner_sees_no_ids_and_the_executor_does():
-    for messages in (planner_messages("full", "go", PAGE), replanner_messages("full", "go", [Turn(0, ONE, PAGE, "", None)], PAGE, None)):
+    for messages in (planner_messages(Agent(), "go", PAGE), replanner_messages(Agent(), "go", [Turn(0, ONE, PAGE, "", None)], PAGE)):
         assert "link 'Now'" in messages[-1]["content"] and "[1]" not in str(messages)
-    assert "[1] link 'Now'" in executor_messages("full", "webrl", "go", ONE, [], PAGE)[-1]["content"]
+    assert "[1] link 'Now'" in executor_messages(Agent(), "go", ONE, [], PAGE)[-1]["content"]
 
 
 def test_the_reasoning_of_a_plan_is_not_shown_to_the_executor():
-    messages = executor_messages("full", "webrl", "go", Plan((PlanStep("secret reason", "do one"),)), [], PAGE)
+    messages = executor_messages(Agent(), "go", Plan((PlanStep("secret reason", "do one"),)), [], PAGE)
     assert "1. do one" in messages[0]["content"] and "secret reason" not in str(messages)
 
 
 def test_text_of_pages_and_requests_is_never_a_template():
     strange = Observation("{actions} {0} %s {guide}", "{actions} {0} %s", "http://x/", error="{}")
-    messages = executor_messages("full", "webrl", "{actions} {", Plan((PlanStep("", "{0}"),)), [Turn(0, ONE, strange, "{", None)], strange)
+    messages = executor_messages(Agent(), "{actions} {", Plan((PlanStep("", "{0}"),)), [Turn(0, ONE, strange, "{", None)], strange)
     assert messages[0]["content"].endswith("# Task\n{actions} {\n\n# Plan\n1. {0}")
     assert messages[-1]["content"] == "{actions} {0} %s {guide}\n\nError: {}"
-    assert planner_messages("full", "{", strange)[1]["content"].endswith("## User Query\n{\n\n## Initial HTML State\n{actions} {0} %s")
+    assert planner_messages(Agent(), "{", strange)[1]["content"].endswith("## User Query\n{\n\n## Initial HTML State\n{actions} {0} %s")
 
 
 def test_an_unreadable_answer_is_cut_in_the_history():
     turns = [Turn(0, ONE, PAGE, "x" * 100_000, None), Turn(1, ONE, PAGE, "", Action(Op.BACK))]
-    messages = executor_messages("compact", "webrl", "go", ONE, turns, PAGE)
+    messages = executor_messages(Agent(prompts="compact"), "go", ONE, turns, PAGE)
     assert [m["content"] for m in messages if m["role"] == "assistant"] == ["x" * MAX_RAW, "go_backward()"]
 
 
 def test_a_plan_that_was_not_read_is_no_earlier_plan():
     turns = [Turn(0, Plan(), PAGE, "", Action(Op.BACK)), Turn(1, ONE, PAGE, "", Action(Op.BACK), replanned=True)]
-    messages = replanner_messages("full", "go", turns, PAGE, None)
+    messages = replanner_messages(Agent(), "go", turns, PAGE)
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user"]
     assert messages[1]["content"] == f"## User Query\ngo\n\n# Previous Actions\n1. back\n\n# HTML\n{PAST_PAGE}"
 

@@ -150,7 +150,7 @@ async def test_an_answer_depends_on_prompt_and_seeds_alone():
 
 async def test_it_counts_words_as_tokens():
     page = Observation("page ''", "page ''", "http://shop.miniweb/")
-    messages = executor_messages("compact", "webrl", TASKS["shop.price"][0].intent, None, [], page)
+    messages = executor_messages(Agent(prompts="compact"), TASKS["shop.price"][0].intent, None, [], page)
     completion = await ScriptedTeacher("short", "webrl").complete(messages, max_tokens=10)
     assert completion.text == 'exit(message="")'  # the page lacks what the task needs
     assert completion.usage.prompt_tokens == sum(len(m["content"].split()) for m in messages)
