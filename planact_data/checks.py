@@ -1,4 +1,4 @@
-"""Gates that rows must pass: no test task in the training data, no row or query twice, no value from the future."""
+"""Gates that rows must pass: no row or query twice, no value from the future."""
 
 from __future__ import annotations
 
@@ -7,30 +7,9 @@ from typing import Iterable, Sequence
 
 from planact.actions import describe_action
 from planact.types import Plan, Task, Turn, content_hash
-from planact_data.distinct import Distinct, jaccard
+from planact_data.distinct import Distinct
 
-LEAK_JACCARD = 0.9  # share of common words from which two intents count as the same request; ours
-_WORDS = re.compile(r"\w+")
 _VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|(?<![\w.])([#$]?[\w-]*\d[\w.,:-]*\w|\d)")
-
-
-def words(text: str) -> frozenset[str]:
-    return frozenset(_WORDS.findall(text.lower()))
-
-
-def leaks(intent: str, forbidden: Sequence[frozenset[str]]) -> bool:
-    """True when `intent` is, up to case, punctuation and a word or so, one of the `forbidden` intents (as `words`)."""
-    mine = words(intent)
-    return any(jaccard(mine, other) >= LEAK_JACCARD for other in forbidden)
-
-
-def drop_leaks(tasks: Iterable[Task], forbidden: Iterable[Task]) -> tuple[list[Task], list[Task]]:
-    """Split `tasks` into those that no `forbidden` (validation or test) intent matches, and those that leak."""
-    others = [words(task.intent) for task in forbidden]
-    kept, leaked = [], []
-    for task in tasks:
-        (leaked if leaks(task.intent, others) else kept).append(task)
-    return kept, leaked
 
 
 def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[Task], list[Task]]:

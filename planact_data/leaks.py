@@ -25,14 +25,17 @@ SAME_NAMES = 0.75  # share of a held-out request's names from which another one 
 TELLING = 3  # letters or digits that an answer needs to give anything away; ours
 BINS = 10  # of the histogram of similarities
 
-# Words that say how something is asked, not what is asked for.
-_FORM = frozenset(
-    "a an and are as at be been by can could did do does find for from had has have help how i in is it its know look me my of on or our out "
-    "please show so tell that the their them then there these they this those to up us want was we were what when where which who whose will "
-    "with would you your".split()
-)
 _STOCK_ANSWERS = frozenset(("yes", "no", "true", "false", "none", "n a", "done", "not found"))
 _WORDS = re.compile(r"\w+")
+_FORM = frozenset(  # words that say how something is asked, not what is asked for
+    _WORDS.findall(
+        """
+        a an and are as at be been by can could did do does find for from had has have help how i in is it its know look me my of on or our
+        out please show so tell that the their them then there these they this those to up us want was we were what when where which who
+        whose will with would you your
+        """
+    )
+)
 _QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)|\"([^\"]+)\"")
 _NAME_WORDS = re.compile(r"(?<=[^.?!] )[^\W\d_a-z]\w*|\w*\d\w*")  # a capital inside a sentence, or a digit
 
@@ -167,7 +170,7 @@ def _jaccard(shared: np.ndarray, mine: int, sizes: np.ndarray) -> np.ndarray:
 def content_words(text: str) -> frozenset[str]:
     """What a request is about: its words up to case, plural and the words of asking."""
     words = _plain(text).split()
-    return frozenset(_stem(word) for word in words if word not in _FORM and len(word) > 1 or word.isdigit())
+    return frozenset(_stem(word) for word in words if word.isdigit() or (word not in _FORM and len(word) > 1))
 
 
 def telling_answers(task: Task) -> list[str]:

@@ -17,7 +17,7 @@ from planact.recipe import Recipe
 from planact.store import RunStore
 from planact.types import Task, Trajectory
 from planact_data import trajectories
-from planact_data.checks import drop_leaks, drop_near_duplicates
+from planact_data.checks import drop_near_duplicates
 from planact_data.cot import Reasoning, write_reasoning
 from planact_data.desk import Desk
 from planact_data.expansion import expand
@@ -49,7 +49,7 @@ class Material:
 async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, store: RunStore, kinds: frozenset[str]) -> Material:
     """Everything that the rows of `kinds` need. Raises BudgetExceeded, ModelError, RecipeError."""
     data = recipe.data
-    gate = Gate((*suite.tasks("test"), *suite.tasks("validation")), data.near_duplicate)
+    gate = _gate(recipe, suite)
     made = Material(gate)
     tasks, made.counts["seed"] = select_tasks(recipe, suite)
     seeds = await _solved_seeds(tasks, suite, recipe, models, store, made.counts["seed"])
@@ -95,13 +95,18 @@ async def _solved_seeds(
 def select_tasks(recipe: Recipe, suite: Suite) -> tuple[list[Task], dict[str, Any]]:
     """The training tasks to roll out, and how many were dropped on the way and why."""
     pool = suite.tasks("train")
-    clean, leaked = drop_leaks(pool, (*suite.tasks("validation"), *suite.tasks("test")))
+    gate = _gate(recipe, suite)
+    clean = [task for task in pool if not gate.repeats(task.intent)]
     distinct, near = drop_near_duplicates(clean, recipe.data.near_duplicate)
     chosen = random.Random(recipe.seed).sample(distinct, min(recipe.data.tasks or len(distinct), len(distinct)))
     counts: Mapping[str, Any] = {
         "training tasks": len(pool),
-        "match a held-out intent": len(leaked),
+        "match a held-out intent": len(pool) - len(clean),
         "near-duplicate queries": len(near),
         "tried": len(chosen),
     }
     return chosen, dict(counts)
+
+
+def _gate(recipe: Recipe, suite: Suite) -> Gate:
+    return Gate((*suite.tasks("test"), *suite.tasks("validation")), recipe.data.near_duplicate)

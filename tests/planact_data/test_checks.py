@@ -1,16 +1,11 @@
-"""The gates, case by case: held-out intents, near and exact duplicates, values from the future."""
+"""The gates, case by case: near and exact duplicates, values from the future."""
 
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from planact.types import Action, Observation, Op, Plan, PlanStep, Task, Turn
-from planact_data.checks import drop_duplicates, drop_leaks, drop_near_duplicates, foreseen_values, jaccard, leaks, words
-from planact_envs.suites import load_suite
-
-HELD_OUT = "Find the price of the blue tea kettle in the shop"  # 9 different words: find the price of blue tea kettle in shop
+from planact_data.checks import drop_duplicates, drop_near_duplicates, foreseen_values
 
 
 def task(intent, number=0):
@@ -23,57 +18,6 @@ def tasks(*intents):
 
 def intents(found):
     return [task.intent for task in found]
-
-
-def test_jaccard():
-    assert jaccard(words("a b c"), words("b c d")) == 2 / 4
-    assert jaccard(words("A, b!"), words("b a a")) == 1.0
-    assert jaccard(words("a"), words("b")) == 0.0
-    assert jaccard(frozenset(), frozenset()) == 1.0
-
-
-LEAKS = [
-    HELD_OUT,
-    HELD_OUT.upper(),
-    "  Find the price of the 'blue' tea-kettle, in the shop?! ",
-    "In the shop, find the price of the blue tea kettle.",
-    "Please find the price of the blue tea kettle in the shop",  # 9 of 10 words = 0.9
-]
-NO_LEAKS = [
-    "Find the price of the red tea kettle in the shop",  # 8 of 10
-    "Please find me the price of the blue tea kettle in the shop",  # 9 of 11
-    "Find the price of the blue kettle in the shop",  # 8 of 9 = 0.889
-    "",
-]
-
-
-@pytest.mark.parametrize("intent", LEAKS)
-def test_a_held_out_intent_in_other_clothes_leaks(intent):
-    assert leaks(intent, [words("something else"), words(HELD_OUT)])
-
-
-@pytest.mark.parametrize("intent", NO_LEAKS)
-def test_another_request_does_not_leak(intent):
-    assert not leaks(intent, [words("something else"), words(HELD_OUT)])
-
-
-def test_leaking_tasks_are_split_off_in_order():
-    mixed = tasks(NO_LEAKS[0], LEAKS[1], NO_LEAKS[1], LEAKS[2])
-    kept, leaked = drop_leaks(mixed, [task(HELD_OUT)])
-    assert (intents(kept), intents(leaked)) == ([NO_LEAKS[0], NO_LEAKS[1]], [LEAKS[1], LEAKS[2]])
-    assert drop_leaks(mixed, []) == (mixed, [])
-
-
-@given(st.text(), st.lists(st.text(), max_size=5))
-def test_an_intent_always_matches_itself(intent, others):
-    assert leaks(intent, [words(other) for other in [*others, intent]])
-
-
-def test_no_training_task_of_the_suite_matches_a_held_out_one():
-    suite = load_suite("miniweb-short")
-    held_out = (*suite.tasks("validation"), *suite.tasks("test"))
-    assert drop_leaks(suite.tasks("train"), held_out)[1] == []
-    assert drop_leaks(held_out, held_out)[0] == []  # the gate would see them
 
 
 def test_the_first_of_near_duplicates_stays():
