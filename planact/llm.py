@@ -77,7 +77,7 @@ class ScriptedLLM:
         self.calls.append(copy.deepcopy(list(messages)))
         text = self._reply(messages)
         words = sum(len(message_text(m).split()) for m in messages)
-        certain = {word: 0.0 for word in text.split()[:1]} if top_logprobs else None
+        certain = dict.fromkeys(text.split()[:1], 0.0) if top_logprobs else None
         return Completion(text, Usage(words, len(text.split()), calls=1), top_logprobs=certain)
 
     def _reply(self, messages: Sequence[Message]) -> str:

@@ -8,6 +8,7 @@ The same question again, in this run or a later one, is answered from the store.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
@@ -35,6 +36,7 @@ class Question:
     repairs: int = REPAIRS
     max_tokens: int = MAX_TOKENS
     temperature: float = 0.0
+    top_logprobs: int = 0  # if not 0, `check` reads so many alternatives for the first token, as a JSON object, instead of the reply
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,14 @@ class Desk:
         messages, usage, text, rejected, tries = list(question.messages), Usage(), "", "", 0
         for tries in range(question.repairs + 1):
             options = {"max_tokens": question.max_tokens, "temperature": question.temperature, "seed": self.seed + tries}
+            options |= {"top_logprobs": question.top_logprobs} if question.top_logprobs else {}
             try:
                 completion = await model.complete(messages, **options)
             except RequestRefused as error:
-                rejected = f"refused: {error}"
+                rejected, text = "refused", str(error)
                 break
-            usage, text = usage + completion.usage, completion.text
+            usage += completion.usage
+            text = json.dumps(completion.top_logprobs) if question.top_logprobs else completion.text
             try:
                 question.check(text)
                 rejected = ""

@@ -17,10 +17,13 @@ KIND = "trajectory"
 
 
 async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM, store: RunStore, seed: int, in_flight: int) -> None:
-    """Put one trajectory per task into `store`; tasks already there are not run again."""
+    """Put one trajectory per task into `store`; tasks already there are not run again, and without others no world is opened."""
     # The actor sees no plan, plans are written afterwards; limits of the recipe's own agent are no part of the data.
     actor_agent = Agent(planner="none", prompts=agent.prompts, observation=agent.observation, grammar=agent.grammar)
-    todo = [task for task in tasks if task.id not in store.keys(KIND)]
+    there = store.keys(KIND)
+    todo = [task for task in tasks if task.id not in there]
+    if not todo:
+        return
     world = World(agent.observation, suite.scorers[0])
     with Progress("trajectories", len(tasks), done=len(tasks) - len(todo), unit="tasks") as progress:
         solved = 0
@@ -53,5 +56,4 @@ def rejection(trajectory: Trajectory) -> str:
 
 def load_trajectories(tasks: Sequence[Task], store: RunStore) -> list[Trajectory]:
     """The stored trajectories of `tasks`, in the order of `tasks`."""
-    stored = dict(store.items(KIND))
-    return [from_dict(Trajectory, stored[task.id]) for task in tasks]
+    return [from_dict(Trajectory, store.get(task.id, KIND)) for task in tasks]

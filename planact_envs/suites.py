@@ -47,6 +47,7 @@ class Suite:
     scorers: tuple[str, ...]  # the first is the benchmark's own
     open: Callable[[World], AbstractAsyncContextManager[MakeEnv]]  # starts what episodes share (a browser, a server)
     teacher: Callable[..., LLM] | None = None  # (form, grammar, error_rate, seed)
+    task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
 
 
 def load_suite(name: str) -> Suite:
@@ -88,12 +89,13 @@ def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb.env import MiniwebEnv
     from planact_envs.miniweb.scorer import SCORER
     from planact_envs.miniweb.teacher import ScriptedTeacher
+    from planact_envs.miniweb.teacher.knowledge import task_of
 
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         yield partial(MiniwebEnv, settings.form)
 
-    return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher)
+    return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher, task_of)
 
 
 def _miniweb_chromium(name: str) -> Suite:

@@ -28,8 +28,10 @@ async def score(
 
     `answer` is what the agent reported, `url` the page it ended on, `start` and `end` the world before and after, and
     `fetch(url)` gives the HTML (or the plain text) of a page at the end. An answer to a task that asks for none is
-    ignored. Raises ValueError for an evaluation type that does not exist.
+    ignored, and without an evaluation nothing can be said. Raises ValueError for an evaluation type that does not exist.
     """
+    if not task_eval:
+        return Outcome(None, SCORER, "the task has no evaluation")
     unknown = [kind for kind in task_eval["eval_types"] if kind not in EVAL_TYPES]
     if unknown:
         raise ValueError(f"unknown evaluation type {', '.join(unknown)}; known are {', '.join(EVAL_TYPES)}")

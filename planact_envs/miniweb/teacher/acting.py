@@ -10,8 +10,10 @@ from planact.actions import render_action
 from planact.llm import Message
 from planact.types import ELEMENT_OPS, Action, Op
 from planact_envs.miniweb.solution import Move
-from planact_envs.miniweb.teacher.knowledge import Habits, solution_of
+from planact_envs.miniweb.teacher.knowledge import Habits, requests, solution_of
 from planact_envs.observation import Element, describe_element, read_elements
+
+LOST = 3  # actions at most before it gives up on a request that it does not know
 
 _INTENT = re.compile(r"^# Task\n(?P<intent>.*)$", re.M)
 
@@ -21,10 +23,13 @@ def is_for_actor(system: str) -> bool:
 
 
 def act(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
-    """The oracle's next move; a wrong one in `error_rate` of all episodes."""
-    moves = solution_of(_INTENT.search(messages[0]["content"])["intent"]).moves
+    """The oracle's next move; a wrong one in `error_rate` of all episodes. Of a request that miniweb cannot make, a few clicks."""
+    intent = _INTENT.search(messages[0]["content"])["intent"]
     done = sum(m["role"] == "assistant" for m in messages)
     elements = read_elements(messages[-1]["content"], habits.form)
+    if intent not in requests():
+        return render_action(_slip(elements, habits.form, dice) if done < LOST else Action(Op.STOP), habits.grammar)
+    moves = solution_of(intent).moves
     if dice.random() < habits.error_rate / len(moves):  # an episode has len(moves) answers
         return render_action(_slip(elements, habits.form, dice), habits.grammar)
     move = moves[done] if done < len(moves) else Move(Op.STOP)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from planact.llm import ModelError
+from planact.llm import RequestRefused
+from planact.types import Task
+from planact_envs.miniweb.sites import HOME
 from planact_envs.miniweb.solution import Solution
+from planact_envs.miniweb.splits import make_task
 from planact_envs.miniweb.tasks import all_tasks, world_reader
 from planact_envs.miniweb.templates import TEMPLATES, Template
 from planact_envs.miniweb.templates.base import Params
@@ -40,11 +43,19 @@ def requests() -> dict[str, Request]:
     return found
 
 
+def task_of(intent: str, start_url: str) -> Task | None:
+    """A request that starts at `start_url` as a task; None when no template makes it or when its oracle starts elsewhere."""
+    request = requests().get(intent)
+    if request is None or HOME[request.template.sites[0]] != start_url:
+        return None
+    return make_task(request.template, world_reader(), "train", 0, dict(request.params), intent)
+
+
 def solution_of(intent: str) -> Solution:
-    """Raises ModelError for a request that no template makes."""
+    """Raises RequestRefused for a request that no template makes."""
     request = requests().get(intent)
     if request is None:
-        raise ModelError(f"the scripted teacher knows no miniweb task {intent!r}; name another teacher in data.teacher")
+        raise RequestRefused(f"the scripted teacher knows no miniweb task {intent!r}; name another teacher in data.teacher")
     return _solve(intent)
 
 

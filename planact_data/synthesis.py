@@ -1,0 +1,193 @@
+"""New tasks with their trajectories (paper 4.1): a teacher writes requests, says which can be met, an actor tries them, a filter keeps.
+
+It goes in rounds. A round asks once for each site: five seed requests that start there make up to ten new ones. How many
+trajectories are wanted decides only how many rounds there are, so a larger number keeps what a smaller one had.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping, Sequence
+
+from planact.llm import LLM
+from planact.recipe import Recipe, RecipeError
+from planact.store import RunStore
+from planact.teaching.queries import SEEDS, feasibility_messages, parse_feasibility, parse_queries, query_messages
+from planact.types import Observation, Outcome, Task, Trajectory, content_hash, to_dict
+from planact_data.desk import Desk, Question
+from planact_data.distinct import Distinct
+from planact_data.leaks import Gate
+from planact_data.models import Models
+from planact_data.outcome import JUDGE, ORM, judged
+from planact_data.pairs import site_of
+from planact_data.trajectories import load_trajectories, rejection, roll_out
+from planact_envs.suites import Suite
+
+QUERY, FEASIBILITY, VERDICT = "query", "feasibility", "verdict"  # kinds in the store
+TEMPLATE = "synthetic"  # of the tasks that a teacher wrote
+MAX_IDLE = 3  # rounds in a row without a solved trajectory, after which no more are tried; ours
+TEMPERATURE = 1.0  # of the writing of requests (WebRL)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A seed task or a new one, with the page that it starts on."""
+
+    task: Task
+    page: Observation
+
+
+@dataclass
+class Counts:
+    """Where the requests of all rounds went: written = rejected + kept."""
+
+    rounds: int = 0
+    written: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unusable: Counter[str] = field(default_factory=Counter)  # whole answers, in which no request could be read
+
+    def as_dict(self, wanted: int) -> dict[str, Any]:
+        return {
+            "trajectories wanted": wanted,
+            "rounds": self.rounds,
+            "answers without requests": dict(sorted(self.unusable.items())),
+            "requests written": self.written,
+            "rejected": dict(sorted(self.rejected.items())),
+            "trajectories kept": min(self.kept, wanted),
+            "solved beyond what was wanted": max(self.kept - wanted, 0),
+        }
+
+
+async def synthesize(
+    tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, gate: Gate
+) -> tuple[list[Trajectory], dict[str, Any]]:
+    """At most `recipe.data.synthetic` solved trajectories of new requests, and what was dropped on the way and why.
+
+    `tasks` are the seeds; their trajectories are in `store`. All new trajectories stay there, those that are not kept too, with
+    what the filter said of them as items of the kind VERDICT. Raises RecipeError for a suite that cannot score new requests.
+    """
+    wanted, distinct = recipe.data.synthetic, Distinct(recipe.data.near_duplicate)
+    if recipe.data.outcome_filter == "environment" and suite.task_of is None:
+        raise RecipeError(f"{suite.name} cannot score new requests; set data.outcome_filter to judge or orm")
+    for task in tasks:
+        distinct.is_new(task.id, task.intent)
+    sites = seeds_by_site(tasks, store)
+    kept: list[Trajectory] = []
+    counts, idle = Counts(), 0
+    while sites and len(kept) < wanted and idle < MAX_IDLE:
+        requests = await write_requests(sites, suite, models.teacher, desk, recipe.seed, counts)
+        fresh = [request for request in requests if _is_fresh(request, distinct, gate, counts)]
+        feasible = await feasible_requests(fresh, models.teacher, desk, counts)
+        solved = await solved_trajectories([r.task for r in feasible], suite, recipe, models, desk, store, counts)
+        kept += solved
+        counts.rounds += 1
+        idle = 0 if solved else idle + 1
+    if len(kept) < wanted:
+        why = f"the last {idle} rounds brought none" if sites else "no seed task has a first page"
+        print(f"WARNING: {len(kept)} of {wanted} synthetic trajectories: {why}; see the counts in the card", file=sys.stderr)
+    return kept[:wanted], counts.as_dict(wanted)
+
+
+def seeds_by_site(tasks: Sequence[Task], store: RunStore) -> dict[str, list[Request]]:
+    """The tasks by the host that they start on, without those whose episode never saw a page."""
+    sites: dict[str, list[Request]] = {}
+    for task, trajectory in zip(tasks, load_trajectories(tasks, store), strict=True):
+        if trajectory.turns:
+            page = trajectory.turns[0].observation
+            sites.setdefault(site_of(page.url), []).append(Request(task, page))
+    return dict(sorted(sites.items()))
+
+
+async def write_requests(
+    sites: Mapping[str, list[Request]], suite: Suite, teacher: LLM, desk: Desk, seed: int, counts: Counts
+) -> list[Request]:
+    """One round: what the teacher writes for each site, in the order of the sites."""
+    found: dict[str, list[Request]] = {}
+
+    async def work(site: str) -> None:
+        dice = random.Random(f"{seed}/synthesis/{site}/{counts.rounds}")
+        seeds = dice.sample(sites[site], min(SEEDS, len(sites[site])))
+        messages = query_messages(seeds[0].page, [one.task.intent for one in seeds])
+        question = Question(f"{counts.rounds}/{site}", messages, parse_queries, temperature=TEMPERATURE)
+        answer = await desk.ask(QUERY, teacher, question)
+        counts.unusable.update([answer.rejected] if answer.rejected else [])
+        found[site] = [Request(new_task(intent, seeds, suite), seeds[0].page) for intent in answer.value or ()]
+
+    await desk.each(f"new requests, round {counts.rounds + 1}", sites, work, [QUERY])
+    requests = [request for site in sites for request in found[site]]
+    counts.written += len(requests)
+    return requests
+
+
+def new_task(intent: str, seeds: Sequence[Request], suite: Suite) -> Task:
+    """A request as a training task that starts where the first seed does; with an evaluation where the suite has one for it."""
+    first = seeds[0].task
+    known = suite.task_of(intent, first.start_url) if suite.task_of else None
+    return Task(
+        id=f"{TEMPLATE}.{content_hash([first.suite, first.start_url, intent])}",
+        suite=first.suite,
+        split="train",
+        sites=known.sites if known else tuple(dict.fromkeys(site for seed in seeds for site in seed.task.sites)),
+        intent=intent,
+        start_url=first.start_url,
+        template=TEMPLATE,
+        eval=known.eval if known else {},
+    )
+
+
+def _is_fresh(request: Request, distinct: Distinct, gate: Gate, counts: Counts) -> bool:
+    """No (near-)duplicate of a seed or of an earlier request, whatever became of that one, and nothing of the held-out tasks."""
+    if not distinct.is_new(request.task.id, request.task.intent):
+        counts.rejected["near-duplicate"] += 1
+        return False
+    if reason := gate.refusal(request.task.intent):
+        counts.rejected[reason] += 1
+    return not reason
+
+
+async def feasible_requests(requests: Sequence[Request], teacher: LLM, desk: Desk, counts: Counts) -> list[Request]:
+    """Those that the teacher says the site can meet."""
+    refused: dict[str, str] = {}
+
+    async def work(request: Request) -> None:
+        messages = feasibility_messages(request.task.intent, request.page)
+        answer = await desk.ask(FEASIBILITY, teacher, Question(request.task.id, messages, parse_feasibility))
+        if not answer.value:
+            refused[request.task.id] = f"feasibility not told ({answer.rejected})" if answer.rejected else "not feasible"
+
+    await desk.each("feasible requests", requests, work, [FEASIBILITY])
+    counts.rejected.update(refused.values())
+    return [request for request in requests if request.task.id not in refused]
+
+
+async def solved_trajectories(
+    tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, counts: Counts
+) -> list[Trajectory]:
+    """The trajectories of `tasks` that the outcome filter keeps, with its outcome."""
+    how = recipe.data.outcome_filter
+    await roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight)
+    tried, outcomes = load_trajectories(tasks, store), dict[str, Outcome]()
+
+    async def work(trajectory: Trajectory) -> None:
+        outcomes[trajectory.task_id] = await judged(trajectory, how, models, desk)
+
+    await desk.each("outcomes", tried, work, [] if how == "environment" else [how])
+    solved = []
+    for trajectory in (replace(one, outcome=outcomes[one.task_id]) for one in tried):
+        reason = _why_dropped(trajectory)
+        verdict = {"intent": trajectory.intent, "rejected": reason, "outcome": to_dict(trajectory.outcome)}
+        store.put(f"{trajectory.task_id}/{how}", verdict, VERDICT, replace=True)
+        counts.rejected.update([reason] if reason else [])
+        solved += [] if reason else [trajectory]
+    counts.kept += len(solved)
+    return solved
+
+
+def _why_dropped(trajectory: Trajectory) -> str:
+    if trajectory.outcome.success is None and trajectory.outcome.scorer in (JUDGE, ORM):
+        return f"unscored ({trajectory.outcome.reason})"
+    return rejection(trajectory)
