@@ -2,7 +2,8 @@
 
     python scripts/build_data.py --config recipes/tiny/dynamic-replanning.yaml
 
-The same command again builds only what is missing.
+The same command again builds only what is missing. `--max-usd 5` stops when five dollars are spent, earlier runs included: calls
+in flight end and are kept, the exit code is 3, and the same command with a higher limit goes on from there.
 """
 
 import argparse
@@ -13,7 +14,10 @@ from planact.cli import load_or_exit, recipe_arguments, require, run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     recipe_arguments(parser)
+    parser.add_argument("--max-usd", metavar="USD", help="dollars for all models together; the same as --set data.max_usd=USD")
     args = parser.parse_args()
+    if args.max_usd is not None:
+        args.set.append(f"data.max_usd={args.max_usd}")
     recipe = load_or_exit(args)
     require(recipe, "agent", "data")
 
