@@ -1,4 +1,4 @@
-"""Progress of a long stage: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress of a long stage: a bar on a terminal, a plain line every few seconds elsewhere; both tell the time that is left."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_EVERY = 10.0  # seconds between plain lines
+TIMES = 45  # columns that tqdm takes for percentage, times and speed
 
 
 class Progress:
@@ -16,17 +17,33 @@ class Progress:
 
     def __init__(self, label: str, total: int, done: int = 0, unit: str = "it"):
         self.label, self.total, self.done, self.unit = label, total, done, unit
-        self.bar = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True) if sys.stderr.isatty() else None
-        self.printed = 0.0
+        options = {"desc": label, "unit": unit, "initial": done, "dynamic_ncols": True, "smoothing": 0}
+        self.bar = tqdm(total=total, **options) if sys.stderr.isatty() else None
+        self.worked = 0  # steps that took time in this run, from which the time left is told
+        self.started = time.monotonic()
+        self.printed: float | None = None
 
-    def update(self, note: str = "", steps: int = 1) -> None:
+    def update(self, note: str = "", steps: int = 1, stored: bool = False) -> None:
+        """Count `steps` more; `stored` ones were there already, so that they say nothing about the speed of the others."""
         self.done += steps
+        self.worked += 0 if stored else steps
         if self.bar is not None:
-            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.initial += steps if stored else 0
+            self.bar.set_postfix_str(shortened(note, self._room()), refresh=False)
             self.bar.update(steps)
-        elif self.done >= self.total or time.monotonic() - self.printed > LINE_EVERY:
+        elif self.printed is None or self.done >= self.total or time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
-            print(f"{self.label}: {self.done}/{self.total} {self.unit} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{self.label}: {self.done}/{self.total} {self.unit} {note}".rstrip() + f" [{self.times()}]", file=sys.stderr, flush=True)
+
+    def _room(self) -> int:
+        """Columns of the terminal that the label, the counts and the times leave to the note."""
+        return max(0, (self.bar.ncols or 80) - len(self.label) - 2 * len(str(self.total)) - TIMES)
+
+    def times(self) -> str:
+        """Time since the start, and the time left at the speed so far, where there is one."""
+        elapsed = time.monotonic() - self.started
+        left = self.total - self.done
+        return clock(elapsed) + (f", {clock(elapsed / self.worked * left)} left" if self.worked and left > 0 else "")
 
     def __enter__(self) -> Self:
         return self
@@ -34,3 +51,13 @@ class Progress:
     def __exit__(self, *exc: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def clock(seconds: float) -> str:
+    """1:05 or 2:00:09."""
+    return tqdm.format_interval(seconds).removeprefix("0")
+
+
+def shortened(note: str, width: int) -> str:
+    """`note` in `width` characters at most."""
+    return note if len(note) <= width else note[: max(0, width - 1)] + "…"
