@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 
@@ -24,6 +25,8 @@ MAX_TOKENS = 4096  # completion tokens of one answer; ours
 REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
 
 Item = TypeVar("Item")
+
+_asked_anew: ContextVar[list[str]] = ContextVar("asked_anew")  # keys of the questions of the item at work that the store did not answer
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Answer:
     value: Any
     rejected: str = ""
     repairs: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass
@@ -56,13 +59,13 @@ class Tally:
     asked: int = 0
     accepted: int = 0
     repairs: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     rejected: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.rejected.most_common(3))
         tokens = self.usage.prompt_tokens + self.usage.completion_tokens
-        usd = "" if not self.usage.usd else f", ${self.usage.usd:.2f}"
+        usd = ", price unknown" if self.usage.usd is None else f", ${self.usage.usd:.2f}" if self.usage.usd else ""
         return f"{self.accepted} accepted, {self.rejected.total()} rejected{f' ({reasons})' if reasons else ''}, {tokens:,} tokens{usd}"
 
 
@@ -81,6 +84,7 @@ class Desk:
         key = f"{question.key}#{content_hash(list(question.messages))}"
         record = self.store.get(key, kind)
         if record is None:
+            _asked_anew.get([]).append(key)
             record = await self._converse(model, question)
             self.store.put(key, record, kind=kind)
         answer = self._read(record, question)
@@ -131,7 +135,12 @@ class Desk:
         with Progress(label, len(items)) as progress:
 
             async def one(item: Item) -> None:
+                _asked_anew.set(anew := [])
                 await work(item)
-                progress.update("; ".join(str(self.tally(kind)) for kind in kinds))
+                progress.update(self._note(kinds), stored=not anew)
 
             await run_all(items, one, self.in_flight)
+
+    def _note(self, kinds: Sequence[str]) -> str:
+        """The tallies of `kinds`, each with its name when there are several."""
+        return "; ".join(f"{kind}: {self.tally(kind)}" if len(kinds) > 1 else str(self.tally(kind)) for kind in kinds)
