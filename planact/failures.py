@@ -1,0 +1,137 @@
+"""Why a trajectory failed: a kind and a sentence of evidence, told by rules from the trajectory alone.
+
+The first rule that holds names the kind:
+
+    model, environment, unscored   the endpoint failed, the world broke, or nobody could judge: no failure of the agent
+    format       no plan could be read, or the episode ended on answers without a readable action
+    loop         the same action on the same page, until that or a limit ended the episode
+    grounding    actions that could not be carried out ended the episode or came last; or all values of the request were
+                 used in forms and the outcome is wrong nevertheless, so that they went to the wrong place
+    limits       the episode was cut off while it went on
+    planning     the agent ended it itself: it gave up, left out a value of the request, the answer to a question or the sending
+                 of a form, or did nothing that has a result
+    observation  the agent answered, after it had seen what the request names: the page was misread
+
+The evidence says what was done and never what would have been right: a scorer's reasons state reference answers.
+"""
+
+from __future__ import annotations
+
+import re
+
+from planact.actions import describe_action
+from planact.types import FailureInfo, Op, StopReason, Trajectory, Turn
+
+KINDS = ("planning", "grounding", "observation", "loop", "format", "limits")
+UNSCORED = ("environment", "model", "unscored")
+LIMITS = (StopReason.MAX_TURNS, StopReason.TOKEN_BUDGET)
+MAX_EVIDENCE = 200  # characters of a page's or a model's text in a sentence; ours
+
+_BROKEN = {StopReason.MODEL_ERROR: "model", StopReason.ENV_ERROR: "environment"}
+_FILLS = (Op.TYPE, Op.SELECT)
+_VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|\"([^\"]+)\"|(?<![\w.])([\w-]*\d[\w.,:-]*\w|\d)")
+
+
+def classify(trajectory: Trajectory) -> str:
+    """One of KINDS, one of UNSCORED, or "" for a solved task."""
+    failure = explain(trajectory)
+    return failure.kind if failure else ""
+
+
+def explain(trajectory: Trajectory) -> FailureInfo | None:
+    """The kind and the evidence; None for a solved task."""
+    if trajectory.outcome.success:
+        return None
+    if trajectory.outcome.success is None or trajectory.stop_reason in _BROKEN:
+        kind = _BROKEN.get(trajectory.stop_reason, "unscored")
+        return FailureInfo(kind, _cut(trajectory.error or "there is no verdict"))
+    rules = (_format, _loop, _grounding, _limits, _answered, _ended)
+    return next(failure for rule in rules if (failure := rule(trajectory)))
+
+
+def _format(trajectory: Trajectory) -> FailureInfo | None:
+    turns = trajectory.turns
+    unplanned = next((turn.plan_failure for turn in turns if turn.plan_failure), None)
+    if unplanned and not any(turn.plan for turn in turns):
+        return FailureInfo("format", f"no plan could be read: {_cut(unplanned.message)}")
+    if trajectory.stop_reason == StopReason.INVALID_ACTIONS and turns[-1].failure:
+        return FailureInfo("format", f"the last answer holds no readable action: {_cut(turns[-1].failure.message)}")
+    return None
+
+
+def _loop(trajectory: Trajectory) -> FailureInfo | None:
+    """Half of the turns or more repeat an earlier one, where a limit ended the episode."""
+    turns = trajectory.turns
+    repeated = len(turns) - len({(turn.action, turn.observation.text) for turn in turns})
+    at_limit = trajectory.stop_reason in LIMITS and repeated and 2 * repeated >= len(turns)
+    if trajectory.stop_reason == StopReason.REPEATED_ACTION or at_limit:
+        return FailureInfo("loop", f"{repeated} of {len(turns)} turns repeat an action on the same page; the last: {_act(turns[-1])}")
+    return None
+
+
+def _grounding(trajectory: Trajectory) -> FailureInfo | None:
+    turns = trajectory.turns
+    pages = [turn.observation for turn in turns[1:]] + ([trajectory.final] if trajectory.final else [])
+    failed = [(turn, page.error) for turn, page in zip(turns, pages) if page.error and turn.action]
+    acting = [turn for turn in turns if turn.action and turn.action.op not in (Op.STOP, Op.INFEASIBLE)]
+    if failed and (trajectory.stop_reason == StopReason.INVALID_ACTIONS or failed[-1][0] is acting[-1]):
+        turn, error = failed[-1]
+        return FailureInfo("grounding", f"the last action, {_act(turn)}, could not be carried out: {_cut(error)}")
+    return None
+
+
+def _limits(trajectory: Trajectory) -> FailureInfo | None:
+    if trajectory.stop_reason in LIMITS:
+        return FailureInfo("limits", f"cut off after {len(trajectory.turns)} turns ({trajectory.stop_reason})")
+    return None
+
+
+def _answered(trajectory: Trajectory) -> FailureInfo | None:
+    if trajectory.stop_reason == StopReason.INFEASIBLE:
+        return FailureInfo("planning", f"gave up after {len(trajectory.turns)} turns: {_act(trajectory.turns[-1])}")
+    if not trajectory.answer:
+        return None
+    seen = "\n".join(f"{turn.observation.outline}\n{_act(turn)}" for turn in trajectory.turns[:-1])
+    seen += f"\n{trajectory.turns[-1].observation.outline}"
+    if missing := _missing(trajectory.intent, seen):
+        return FailureInfo("planning", f"answered {_cut(trajectory.answer)!r} without having come to {missing[0]!r}")
+    shown = "a page showed it" if _stands_in(trajectory.answer, seen) else "no page showed it"
+    return FailureInfo("observation", f"answered {_cut(trajectory.answer)!r}; {shown}")
+
+
+def _ended(trajectory: Trajectory) -> FailureInfo:
+    turns = trajectory.turns
+    if missing := _missing(trajectory.intent, "\n".join(map(_act, turns))):
+        return FailureInfo("planning", f"ended after {len(turns)} turns without having used {missing[0]!r}")
+    if "?" in trajectory.intent:
+        return FailureInfo("planning", f"ended after {len(turns)} turns without an answer to the question")
+    changing = [turn for turn in turns if turn.action and _changes(turn)]
+    if not changing:
+        page = turns[-1].observation.title
+        return FailureInfo("planning", f"ended on the page {_cut(page)!r} without an answer and without having changed anything")
+    if changing[-1].action.op in _FILLS and changing[-1] is turns[-2]:
+        return FailureInfo("planning", f"ended before what was filled in was sent: {_act(changing[-1])}")
+    return FailureInfo("grounding", f"every value of the request was used, the last in {_act(changing[-1])}, and the outcome is wrong")
+
+
+def _changes(turn: Turn) -> bool:
+    return turn.action.op in _FILLS or (turn.action.op == Op.CLICK and "button" in turn.action.target)
+
+
+def _missing(intent: str, text: str) -> list[str]:
+    """Values of the request (quoted texts, words with digits) that do not stand in `text`."""
+    values = (a or b or c for a, b, c in _VALUES.findall(intent))
+    return [value for value in values if not _stands_in(value, text)]
+
+
+def _stands_in(value: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", text.casefold()) is not None
+
+
+def _act(turn: Turn) -> str:
+    return _cut(describe_action(turn.action)) if turn.action else "an unreadable answer"
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_EVIDENCE else f"{text[:MAX_EVIDENCE]}…"
