@@ -48,11 +48,7 @@ CASES = [
     # a failed action that others followed explains nothing
     ("planning", "used '286'", failed((LINK, START), (OPEN, START, "no element 1"), (STOP, PRODUCT))),
     ("loop", "4 of 5 turns repeat", failed(*[(LINK, START)] * 5, stop=StopReason.REPEATED_ACTION)),
-    (
-        "loop",
-        "4 of 6 turns repeat",
-        failed(*[(LINK, START), (OPEN, PRODUCT)] * 2, (SAVE, PRODUCT), (LINK, START), stop=StopReason.MAX_TURNS),
-    ),
+    ("loop", "4 of 6 turns repeat", failed(*[(LINK, START), (OPEN, PRODUCT)] * 3, stop=StopReason.MAX_TURNS)),
     ("limits", "cut off after 5 turns (max_turns)", failed(*CHANGED, (LINK, START), stop=StopReason.MAX_TURNS)),  # 1 of 5 repeats
     ("limits", "cut off after 0 turns (token_budget)", failed(stop=StopReason.TOKEN_BUDGET)),
     ("planning", "gave up after 1 turns: infeasible 'no'", failed((Action(Op.INFEASIBLE, text="no"), START), stop=StopReason.INFEASIBLE)),
