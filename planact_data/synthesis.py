@@ -15,7 +15,7 @@ from typing import Any, Mapping, Sequence
 from planact.llm import LLM
 from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore
-from planact.teaching.queries import SEEDS, feasibility_messages, parse_feasibility, parse_queries, query_messages
+from planact.teaching.queries import SEEDS, WANTED, feasibility_messages, parse_feasibility, parse_queries, query_messages
 from planact.types import Observation, Outcome, Task, Trajectory, content_hash, to_dict
 from planact_data.desk import Desk, Question
 from planact_data.distinct import Distinct
@@ -105,7 +105,7 @@ def seeds_by_site(tasks: Sequence[Task], store: RunStore) -> dict[str, list[Requ
 async def write_requests(
     sites: Mapping[str, list[Request]], suite: Suite, teacher: LLM, desk: Desk, seed: int, counts: Counts
 ) -> list[Request]:
-    """One round: what the teacher writes for each site, in the order of the sites."""
+    """One round: what the teacher writes for each site, the first request of every site first, so that any number is a fair mix."""
     found: dict[str, list[Request]] = {}
 
     async def work(site: str) -> None:
@@ -118,7 +118,7 @@ async def write_requests(
         found[site] = [Request(new_task(intent, seeds, suite), seeds[0].page) for intent in answer.value or ()]
 
     await desk.each(f"new requests, round {counts.rounds + 1}", sites, work, [QUERY])
-    requests = [request for site in sites for request in found[site]]
+    requests = [found[site][rank] for rank in range(WANTED) for site in sites if rank < len(found[site])]
     counts.written += len(requests)
     return requests
 
