@@ -18,6 +18,8 @@ def usage_of(item: Mapping[str, Any]) -> Usage:
     """What one stored item cost: an answer at the desk, or a trajectory with its turns and the judgements of its outcome."""
     if "usage" in item:
         return from_dict(Usage, item["usage"])
-    turns, judgements = item.get("turns", ()), item.get("outcome", {}).get("judgements", ())
-    paid = [turn[role] for turn in turns for role in ("planner", "executor")] + [judgement["usage"] for judgement in judgements]
+    if "turns" not in item:
+        return Usage()  # bookkeeping, such as what a filter said of a trajectory
+    paid = [turn[role] for turn in item["turns"] for role in ("planner", "executor")]
+    paid += [judgement["usage"] for judgement in item["outcome"]["judgements"]]
     return sum((from_dict(Usage, usage) for usage in paid), Usage())

@@ -15,6 +15,7 @@ def test_answers_trajectories_and_judgements_are_added_up(tmp_path, solved):
         assert spent(store) == Usage()
         store.put("a", {"text": "no", "rejected": "format", "usage": to_dict(Usage(1000, 50, 3, usd=1.0))}, kind="plan")
         store.put("b", episode, kind="trajectory")
+        store.put("b/judge", {"intent": "x", "rejected": "", "outcome": episode["outcome"]}, kind="verdict")  # tells the same judgement again
     with read_run(tmp_path / "run.sqlite") as store:
         # 1000 + 2 * (100 + 20) + 7 prompt tokens, 50 + 2 * (10 + 2) + 1 completion tokens, 3 + 4 + 1 calls, 1 + 2 * 0.75 + 0.125 dollars
         assert spent(store) == Usage(1247, 75, 8, usd=2.625)
