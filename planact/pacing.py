@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from planact.replies import Failure
 
@@ -16,15 +17,15 @@ DEAD_AFTER = 10  # calls in a row that failed for good on a server that is away 
 class Pace:
     """Slots for calls in flight: `async with pace:` waits for one. `most` is never passed."""
 
-    def __init__(self, most: int):
-        self.most = most
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic):
+        self.most, self._clock = most, clock
         self.limit = max(1, most // START_SHARE)
         self.failed = 0  # calls in a row
         self._slots = asyncio.Semaphore(self.limit)
         self._owed = 0  # slots to withdraw when the calls that hold them end
         self._successes = 0  # since the limit last changed
         self._was_refused = False  # from then on it grows by one call per round of answers
-        self._no_cut_until = self._no_growth_until = 0.0  # monotonic seconds
+        self._no_cut_until = self._no_growth_until = 0.0  # by the clock, in seconds
 
     @property
     def dead(self) -> bool:
@@ -40,13 +41,13 @@ class Pace:
         """A request was answered: room for more, unless there was trouble a moment ago."""
         self._successes += 1
         enough = self.limit if self._was_refused else 1
-        if self.limit < self.most and self._successes >= enough and time.monotonic() >= self._no_growth_until:
+        if self.limit < self.most and self._successes >= enough and self._clock() >= self._no_growth_until:
             self.limit, self._successes = self.limit + 1, 0
             self._give_back()
 
     def stumbled(self, failure: Failure) -> None:
         """A request failed in a way that may pass."""
-        now = time.monotonic()
+        now = self._clock()
         if failure.status == 429 and now >= self._no_cut_until:
             lower = max(1, int(self.limit * SHRINK))
             self._owed += self.limit - lower
