@@ -1,15 +1,18 @@
-"""Gates that rows must pass: no row or query twice, no value from the future."""
+"""Gates that rows must pass: no row or query twice."""
 
 from __future__ import annotations
 
 import re
 from typing import Iterable, Sequence
 
-from planact.actions import describe_action
-from planact.types import Plan, Task, Turn, content_hash
+from planact.types import Task, content_hash
 from planact_data.distinct import Distinct
 
 _VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|(?<![\w.])([#$]?[\w-]*\d[\w.,:-]*\w|\d)")
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower()))
 
 
 def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[Task], list[Task]]:
@@ -35,18 +38,11 @@ def drop_duplicates(rows: Iterable[dict]) -> tuple[list[dict], int]:
     return kept, dropped
 
 
-def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -> list[str]:
-    """Values in `plan` (quoted texts, and words with digits) that no page up to turn `done` has shown, but a later one does."""
-    seen = "\n".join([intent, *(_sight(turn) for turn in turns[:done]), turns[done].observation.outline])
-    later = "".join(_sight(turn) for turn in turns[done:])
-    values = {a or b for step in plan.steps for a, b in _VALUES.findall(f"{step.reasoning} {step.step}")}
-    return sorted(v for v in values if not _shows(seen, v) and _shows(later, v))
+def values_in(text: str) -> set[str]:
+    """What stands between single quotes in `text`, and its words with digits."""
+    return {quoted or word for quoted, word in _VALUES.findall(text)}
 
 
-def _shows(text: str, value: str) -> bool:
+def shows(text: str, value: str) -> bool:
     """`value` stands in `text` as a whole: "12" in "12 pieces" and in "$12.", not in "120", "12.50" or "1.12"."""
     return re.search(rf"(?<!\w)(?<!\d[.,:]){re.escape(value)}(?!\w)(?![.,:]\d)", text) is not None
-
-
-def _sight(turn: Turn) -> str:
-    return f"{turn.observation.outline}\n{describe_action(turn.action)}\n"

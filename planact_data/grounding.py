@@ -9,8 +9,8 @@ from planact.llm import LLM
 from planact.teaching import AnswerError
 from planact.teaching.annotation import AnnotatedStep, annotated_plan, check_spans, parse_annotation, plan_annotation_messages
 from planact.types import Plan, Trajectory
-from planact_data.checks import foreseen_values
 from planact_data.desk import Desk, Question
+from planact_data.foresight import foreseen_values
 
 KIND = "plan"
 

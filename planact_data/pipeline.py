@@ -74,7 +74,7 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
         pairs, made.counts["targeted"] = await augment(seed_pairs, recipe, suite, models, desk, gate, store)
         made.pairs += pairs
     if any(kind.startswith(("replan", "act_dynamic")) for kind in kinds):
-        made.replans = await write_replans(made.trajectories, made.plans, models.teacher, desk)
+        made.replans, made.counts["replans"] = await write_replans(made.trajectories, made.plans, models.teacher, desk)
     if any(kind.endswith("_cot") for kind in kinds):
         made.reasoning = await write_reasoning(made, kinds, models.reasoner, desk, recipe.agent)
     made.counts["nearest held-out requests"] = gate.summary()

@@ -12,10 +12,9 @@ from itertools import pairwise
 from typing import Sequence
 
 from planact.actions import MAX_RESPONSE, describe_action, strip_thinking
-from planact.plans import render_steps
-from planact.prompts import Message
+from planact.prompts import PAST_PAGE, Message
 from planact.teaching import AnswerError
-from planact.types import Observation, Plan, PlanStep, Turn
+from planact.types import Plan, PlanStep, Turn
 
 _RULES = """Group the actions into few steps; each step is a goal that takes one or more actions.
 - Every action index appears in exactly one step, and the indices of all steps, read in order, are {first}, {second}, {third}, ... \
@@ -39,8 +38,10 @@ REPLAN_SYSTEM = (
     + _RULES.format(
         first="N", second="N+1", third="N+2", knowledge="use the request, the past actions and the current page, never what comes later."
     )
-    + "\nN is the first index under Future Actions. Values read on earlier pages stand in the last plan: carry them over."
+    + "\nN is the first index under Future Actions. Values read on earlier pages stand in your earlier plans: carry them over."
+    + "\nKeep the steps of your last plan that still hold word for word, and say more exactly what the current page tells about others."
 )
+PAST_FUTURE = "** Left out **"  # stands for the future actions of every round but the last (paper A.9)
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,24 @@ def plan_annotation_messages(intent: str, turns: Sequence[Turn]) -> list[Message
     return [{"role": "system", "content": PLAN_SYSTEM}, {"role": "user", "content": user}]
 
 
-def replan_annotation_messages(intent: str, turns: Sequence[Turn], done: int, last_plan: Plan) -> list[Message]:
-    """Ask for the plan of what comes after the first `done` turns, given the plan that was in force (paper A.9)."""
-    page: Observation = turns[done].observation
-    user = (
-        f"## User Query\n{intent}\n\n## Last Plan\n{render_steps(last_plan)}\n\n## Past Actions\n{_numbered(turns[:done], 1)}\n\n"
-        f"## Current HTML State\n{page.outline}\n\n## Future Actions\n{_numbered(turns[done:], done + 1)}"
-    )
-    return [{"role": "system", "content": REPLAN_SYSTEM}, {"role": "user", "content": user}]
+def replan_annotation_messages(intent: str, turns: Sequence[Turn], earlier: Sequence[Sequence[AnnotatedStep]]) -> list[Message]:
+    """Ask for the plan of what is left of `turns` (paper A.9). `earlier[t]` was written before turn t; they are the chat so far.
+
+    Earlier rounds lose their page and their future actions.
+    """
+    messages = [{"role": "system", "content": REPLAN_SYSTEM}]
+    for done, steps in enumerate(earlier):
+        messages.append({"role": "user", "content": _round(turns[:done], PAST_PAGE, PAST_FUTURE)})
+        messages.append({"role": "assistant", "content": render_annotation(steps)})
+    done = len(earlier)
+    future = _numbered(turns[done:], done + 1)
+    messages.append({"role": "user", "content": _round(turns[:done], turns[done].observation.outline, future)})
+    messages[1]["content"] = f"## User Query\n{intent}\n\n{messages[1]['content']}"
+    return messages
+
+
+def _round(past: Sequence[Turn], page: str, future: str) -> str:
+    return f"## Past Actions\n{_numbered(past, 1) or 'none'}\n\n## Current HTML State\n{page}\n\n## Future Actions\n{future}"
 
 
 def _numbered(turns: Sequence[Turn], first: int) -> str:
@@ -119,6 +130,15 @@ def check_spans(steps: Sequence[AnnotatedStep], first: int, last: int) -> None:
     if covered != list(range(first, last + 1)):
         expected = list(range(first, last + 1))
         raise AnswerError(f"the steps cover actions {covered}; expected {expected} in this order, each once", "spans")
+
+
+def annotate_plan(plan: Plan, spans: Sequence[Sequence[int]], turns: Sequence[Turn]) -> tuple[AnnotatedStep, ...]:
+    """A plan with the actions of each step, as a teacher that copies them rightly would write it."""
+    actions = [describe_action(turn.action) for turn in turns]
+    return tuple(
+        AnnotatedStep(step, " ".join("; ".join(actions[n - 1] for n in span).split()), tuple(span))
+        for step, span in zip(plan.steps, spans, strict=True)
+    )
 
 
 def annotated_plan(steps: Sequence[AnnotatedStep]) -> Plan:

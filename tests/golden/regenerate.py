@@ -9,7 +9,7 @@ from pathlib import Path
 
 from planact.prompts import SETS, Message, executor_messages, planner_messages, replanner_messages
 from planact.recipe import Agent
-from planact.teaching.annotation import plan_annotation_messages, replan_annotation_messages
+from planact.teaching.annotation import annotate_plan, plan_annotation_messages, replan_annotation_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 
 FOLDER = Path(__file__).parent
@@ -83,9 +83,10 @@ def executor(prompts: str, grammar: str) -> Chats:
 
 def annotation() -> Chats:
     solved = [TURNS[0], TURNS[3], TURNS[4]]
+    earlier = [annotate_plan(PLANS[0], [[1], [2], [3]], solved), annotate_plan(PLANS[1], [[2], [3]], solved)]
     return {
         "plan of a solved trajectory": plan_annotation_messages(INTENT, solved),
-        "replan after one action": replan_annotation_messages(INTENT, solved, 1, PLANS[0]),
+        "replan after two actions": replan_annotation_messages(INTENT, solved, earlier),
     }
 
 

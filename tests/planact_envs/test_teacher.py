@@ -11,7 +11,7 @@ from planact.prompts import executor_messages
 from planact.recipe import Agent
 from planact.teaching.annotation import AnswerError, check_spans, parse_annotation, plan_annotation_messages, replan_annotation_messages
 from planact.types import Observation, Plan, StopReason
-from planact_data.checks import foreseen_values
+from planact_data.foresight import foreseen_values
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.tasks import all_tasks, solution
 from planact_envs.miniweb.teacher import ScriptedTeacher

@@ -14,7 +14,7 @@ from planact_envs.miniweb.teacher.knowledge import Habits, solution_of
 
 _QUERY = re.compile(r"^## User Query\n(?P<intent>.*)$", re.M)
 _FUTURE = re.compile(r"^## Future Actions\n(?P<first>\d+)\.", re.M)
-_TITLE = re.compile(r"^## Current HTML State\n(?P<line>.*)$", re.M)
+_TITLE = re.compile(r"^(?:## Current HTML State|## Initial HTML State|# HTML)\n(?P<line>.*)$", re.M)
 _QUOTED_TITLE = re.compile(r"'(?P<single>[^']*)'|<title> (?P<tag>.*?) </title>")
 
 
@@ -24,15 +24,16 @@ def plan(messages: Sequence[Message], habits: Habits, dice: random.Random) -> st
 
 
 def replan(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
-    """Plan steps for the future actions in the prompt."""
-    return _steps(messages, int(_FUTURE.search(messages[1]["content"])["first"]) - 1, habits, dice)
+    """Plan steps for the future actions in the prompt; the rounds before it show theirs no more."""
+    (done,) = {int(future["first"]) - 1 for message in messages if (future := _FUTURE.search(message["content"]))}
+    return _steps(messages, done, habits, dice)
 
 
 def _steps(messages: Sequence[Message], done: int, habits: Habits, dice: random.Random) -> str:
-    user = messages[1]["content"]
-    solution, title = solution_of(_QUERY.search(user)["intent"]), _page_title(user)
+    solution, title = solution_of(_QUERY.search(messages[1]["content"])["intent"]), page_title(messages[1 + 2 * done]["content"])
     steps = annotate(solution, done, title)
-    if len(messages) == 2 and dice.random() < habits.error_rate:
+    earlier_plans, answers = done, sum(message["role"] == "assistant" for message in messages)
+    if answers == earlier_plans and dice.random() < habits.error_rate:  # no answer has been complained about
         return _spoil(steps, solution, done, title, dice)
     return render_annotation(steps)
 
@@ -81,7 +82,8 @@ def _with_foresight(solution: Solution) -> Solution:
     return Solution(solution.stages, facts)
 
 
-def _page_title(user: str) -> str:
+def page_title(user: str) -> str:
+    """The title of the page that a planner's prompt shows; "" when it shows none."""
     line = _TITLE.search(user)
     match = _QUOTED_TITLE.search(line["line"]) if line else None
     return (match["single"] or match["tag"] or "") if match else ""
