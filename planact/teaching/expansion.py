@@ -99,12 +99,12 @@ def _pair(block: str, examples: int) -> NewPair:
     if not number or not 1 <= int(number[1]) <= examples:
         raise AnswerError(f"its Initial HTML State must be a number from 1 to {examples}", "no such page")
     try:
-        return NewPair(intent, int(number[1]), parse_plan(_without_remarks(block[found[-1].end() :])))
+        return NewPair(intent, int(number[1]), parse_plan(without_remarks(block[found[-1].end() :])))
     except PlanFormatError as error:
         raise AnswerError(str(error), "unreadable plan") from error
 
 
-def _without_remarks(plan: str) -> str:
+def without_remarks(plan: str) -> str:
     """A plan without the paragraphs that teachers add behind the last one, which would become part of its last step."""
     steps = list(_STEP.finditer(plan))
     gap = _GAP.search(plan, steps[-1].end()) if steps else None
