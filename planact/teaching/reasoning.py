@@ -51,13 +51,13 @@ ACTION_SYSTEM = _system(
 SYSTEMS = {"plan": PLAN_SYSTEM, "replan": REPLAN_SYSTEM, "action": ACTION_SYSTEM}
 MAX_CHARACTERS = {"plan": 6000, "replan": 6000, "action": 2500}  # leaves room for the answer in 4096 and 1024 completion tokens; ours
 
-_SIGHT, _LABEL = "## What it sees\n", "\n\n## Its answer\n"
+SIGHT, LABEL = "## What it sees\n", "\n\n## Its answer\n"  # headings of the question
 
 
 def reasoning_messages(subject: str, prompt: Sequence[Message], label: str) -> list[Message]:
     """Ask for the reasoning between a row's prompt and its answer `label`; `subject` is plan, replan or action."""
     chat = "\n".join(f"<{message['role']}>\n{message['content']}\n</{message['role']}>" for message in prompt)
-    return [{"role": "system", "content": SYSTEMS[subject]}, {"role": "user", "content": f"{_SIGHT}{chat}{_LABEL}{label}"}]
+    return [{"role": "system", "content": SYSTEMS[subject]}, {"role": "user", "content": f"{SIGHT}{chat}{LABEL}{label}"}]
 
 
 def parse_reasoning(text: str) -> tuple[str, str]:

@@ -85,5 +85,10 @@ def _with_foresight(solution: Solution) -> Solution:
 def page_title(user: str) -> str:
     """The title of the page that a planner's prompt shows; "" when it shows none."""
     line = _TITLE.search(user)
-    match = _QUOTED_TITLE.search(line["line"]) if line else None
+    return title_in(line["line"]) if line else ""
+
+
+def title_in(line: str) -> str:
+    """The title in the first line of an observation."""
+    match = _QUOTED_TITLE.search(line)
     return (match["single"] or match["tag"] or "") if match else ""
