@@ -16,16 +16,18 @@ from planact_envs.suites import Suite, World
 KIND = "trajectory"
 
 
-async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM, store: RunStore, seed: int, in_flight: int) -> None:
+async def roll_out(
+    tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM, store: RunStore, seed: int, in_flight: int, kind: str = KIND
+) -> None:
     """Put one trajectory per task into `store`; tasks already there are not run again, and without others no world is opened."""
     # The actor sees no plan, plans are written afterwards; limits of the recipe's own agent are no part of the data.
     actor_agent = Agent(planner="none", prompts=agent.prompts, observation=agent.observation, grammar=agent.grammar)
-    there = store.keys(KIND)
+    there = store.keys(kind)
     todo = [task for task in tasks if task.id not in there]
     if not todo:
         return
     world = World(agent.observation, suite.scorers[0])
-    with Progress("trajectories", len(tasks), done=len(tasks) - len(todo), unit="tasks") as progress:
+    with Progress("trajectories" if kind == KIND else f"{kind}s", len(tasks), done=len(tasks) - len(todo), unit="tasks") as progress:
         solved = 0
 
         async def work(task: Task) -> None:
@@ -35,7 +37,7 @@ async def roll_out(tasks: Sequence[Task], suite: Suite, agent: Agent, actor: LLM
                 trajectory = await run_episode(task, env, actor_agent, actor, seed=seed)
             finally:
                 await env.close()
-            store.put(task.id, to_dict(trajectory), kind=KIND)
+            store.put(task.id, to_dict(trajectory), kind=kind)
             solved += trajectory.outcome.success is True
             progress.update(f"{solved} solved")
 
@@ -54,6 +56,6 @@ def rejection(trajectory: Trajectory) -> str:
     return ""
 
 
-def load_trajectories(tasks: Sequence[Task], store: RunStore) -> list[Trajectory]:
+def load_trajectories(tasks: Sequence[Task], store: RunStore, kind: str = KIND) -> list[Trajectory]:
     """The stored trajectories of `tasks`, in the order of `tasks`."""
-    return [from_dict(Trajectory, store.get(task.id, KIND)) for task in tasks]
+    return [from_dict(Trajectory, store.get(task.id, kind)) for task in tasks]
