@@ -38,6 +38,13 @@ async def test_every_task_gets_one_trajectory_and_none_is_run_twice(store, agent
     assert all(t.task_hash == task.hash and t.intent == task.intent and t.seed == 5 for t, task in zip(loaded, TASKS[::-1]))
 
 
+async def test_when_all_is_there_no_world_is_opened(store, agent):
+    await roll_out(TASKS[:2], SUITE, agent, quitter(), store, 0, 1)
+    await roll_out(TASKS[:2], replace(SUITE, open=None), agent, quitter(), store, 0, 1)
+    with pytest.raises(TypeError):  # it would have been
+        await roll_out(TASKS[:3], replace(SUITE, open=None), agent, quitter(), store, 0, 1)
+
+
 async def test_the_actor_sees_no_plan_whatever_the_recipe_says(store, agent):
     actor = quitter()
     await roll_out(TASKS[:1], SUITE, replace(agent, planner="trained", replan="every_turn"), actor, store, 0, 1)

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from planact.actions import GRAMMARS
-from planact.llm import ModelError
+from planact.llm import ModelError, RequestRefused
 from planact.loop import run_episode
 from planact.prompts import executor_messages
 from planact.recipe import Agent
@@ -157,10 +157,10 @@ async def test_it_counts_words_as_tokens():
     assert (completion.usage.completion_tokens, completion.usage.calls, completion.usage.usd) == (1, 1, 0.0)
 
 
-@pytest.mark.parametrize("content", ["act\n\n# Task\nBoil an egg", "## User Query\nBoil an egg\n\n## Actions\n1. click"])
-async def test_an_unknown_request_is_a_model_error_with_advice(content):
-    with pytest.raises(ModelError, match="no miniweb task 'Boil an egg'; name another teacher in data.teacher"):
-        await ScriptedTeacher("short", "webrl").complete([{"role": "system", "content": content}], max_tokens=10)
+async def test_a_plan_for_an_unknown_request_is_refused_with_advice():
+    trajectory = await episode(TASKS["shop.price"][0], ScriptedTeacher("short", "webrl"))
+    with pytest.raises(RequestRefused, match="no miniweb task 'Boil an egg'; name another teacher in data.teacher"):
+        await ScriptedTeacher("short", "webrl").complete(plan_annotation_messages("Boil an egg", trajectory.turns), max_tokens=10)
 
 
 async def test_a_prompt_that_is_none_of_ours_is_a_model_error():
