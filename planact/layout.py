@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from planact.prompts import prompts_hash
-from planact.recipe import Recipe, RecipeError
+from planact.recipe import TRAINED_ROLES, Recipe, RecipeError
 from planact.teaching import teaching_hash
 from planact.types import content_hash, to_dict
 
@@ -77,6 +77,17 @@ def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
 def row_kinds(recipe: Recipe, role: str) -> tuple[str, ...]:
     """The row files of "planner" or "executor": with `agent.cot`, those whose answers begin with reasoning."""
     return tuple(f"{kind}_cot" if recipe.agent.cot else kind for kind in getattr(recipe.data, role))
+
+
+def wanted_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """What the recipe trains on; and, where that is CoT rows, the same rows without reasoning, which cost nothing more."""
+    plain = (*recipe.data.planner, *recipe.data.executor)
+    return tuple(dict.fromkeys((*plain, *(kind for role in TRAINED_ROLES for kind in row_kinds(recipe, role)))))
+
+
+def missing_kinds(recipe: Recipe, folder: Path) -> list[str]:
+    built = read_manifest(folder)["rows"] if (folder / MANIFEST).exists() else {}
+    return [kind for kind in wanted_kinds(recipe) if kind not in built or not (folder / f"{kind}.parquet").exists()]
 
 
 def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from planact.layout import MANIFEST, data_folder, data_settings, data_store, read_manifest, row_kinds, store_settings, write_json
+from planact.layout import MANIFEST, data_folder, data_settings, data_store, missing_kinds, read_manifest, store_settings, write_json
 from planact.llm import Budget
-from planact.recipe import TRAINED_ROLES, Recipe, RecipeError
+from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore
 from planact.teaching import teaching_hash
 from planact.types import content_hash
@@ -29,17 +29,6 @@ from planact_data.spending import spent
 from planact_envs.suites import Suite, load_suite
 
 REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with the test request most like it
-
-
-def wanted_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """What the recipe trains on; and, where that is CoT rows, the same rows without reasoning, which cost nothing more."""
-    plain = (*recipe.data.planner, *recipe.data.executor)
-    return tuple(dict.fromkeys((*plain, *(kind for role in TRAINED_ROLES for kind in row_kinds(recipe, role)))))
-
-
-def missing_kinds(recipe: Recipe, folder: Path) -> list[str]:
-    built = read_manifest(folder)["rows"] if (folder / MANIFEST).exists() else {}
-    return [kind for kind in wanted_kinds(recipe) if kind not in built or not (folder / f"{kind}.parquet").exists()]
 
 
 def build(recipe: Recipe, runs: Path) -> Path:

@@ -86,13 +86,14 @@ def scorer_of(suite: Suite, scorer: str | None) -> str:
 
 def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb import tasks, world
-    from planact_envs.miniweb.env import MiniwebEnv
     from planact_envs.miniweb.scorer import SCORER
     from planact_envs.miniweb.teacher import ScriptedTeacher
     from planact_envs.miniweb.teacher.knowledge import task_of
 
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
+        from planact_envs.miniweb.env import MiniwebEnv
+
         yield partial(MiniwebEnv, settings.form)
 
     return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher, task_of)

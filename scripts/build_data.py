@@ -22,8 +22,8 @@ def main() -> None:
     require(recipe, "agent", "data")
 
     def stage() -> None:
-        from planact.layout import read_manifest
-        from planact_data.build import build, wanted_kinds
+        from planact.layout import read_manifest, wanted_kinds
+        from planact_data.build import build
 
         folder = build(recipe, args.runs)
         rows = read_manifest(folder)["rows"]

@@ -1,4 +1,4 @@
-"""Show what a recipe would do and what is done already.
+"""Show what a recipe would do, what that costs at least and at most, and what is done already.
 
     python scripts/plan.py --config recipes/tiny/dynamic-replanning.yaml
 
@@ -17,11 +17,11 @@ def main() -> None:
     recipe = load_or_exit(args)
 
     def stage() -> None:
-        from planact_data.build import describe as describe_data
+        from planact_data.describe import describe as describe_data
         from planact_eval.runner import describe as describe_eval
 
         print(f"{recipe.to_yaml()}")
-        for line in (*describe_data(recipe, args.runs), *describe_eval(recipe, args.runs)):
+        for line in (*describe_data(recipe, args.runs), "", *describe_eval(recipe, args.runs)):
             print(line)
 
     run(args, stage)

@@ -24,8 +24,7 @@ def main() -> None:
     require(recipe, "agent", "data")
 
     def stage() -> None:
-        from planact.layout import NotBuilt, data_folder
-        from planact_data.build import missing_kinds
+        from planact.layout import NotBuilt, data_folder, missing_kinds
         from planact_data.publish import PublishError, push_folder
         from planact_envs.suites import load_suite
 
