@@ -20,9 +20,8 @@ from typing import Any, Self
 from planact.cache import ResponseCache, free_of_charge
 from planact.llm import Budget, Completion, EndpointUnusable, Message
 from planact.pacing import DEAD_AFTER, Pace
-from planact.replies import Failure, encodable, read_reply
+from planact.replies import Failure, read_reply
 from planact.server import Server
-from planact.types import content_hash
 
 __all__ = ["EndpointLLM", "ResponseCache"]
 
@@ -86,16 +85,7 @@ class EndpointLLM:
         Raises BudgetExceeded before the request when the budget is spent, EndpointUnusable when no call can succeed (key,
         credit, address, model name), ModelError when this call failed for good.
         """
-        request = {
-            "model": self.name,
-            "messages": encodable(list(messages)),
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-            "seed": seed,
-        }
-        if top_logprobs:  # absent otherwise, so that no other call's key changes
-            request |= {"logprobs": True, "top_logprobs": top_logprobs}
-        key = content_hash({"base_url": self.base_url, **request}, length=32)
+        key, request = self.server.request(messages, max_tokens, temperature, seed, top_logprobs)
         if self._cache is not None and (hit := self._cache.get(key)) is not None:
             return hit
         if temperature > 0:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from planact.llm import EndpointUnusable, ModelError, RequestRefused
-from planact.replies import Failure, quoted, refusal
+from planact.llm import EndpointUnusable, Message, ModelError, RequestRefused
+from planact.replies import Failure, encodable, quoted, refusal
+from planact.types import content_hash
 
 CONNECT_TIMEOUT = 10.0  # seconds; short, so that a lost connection attempt is retried within the call's deadline
 
@@ -54,6 +56,21 @@ class Server:
 
         limits = openai.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
         return openai.AsyncOpenAI(base_url=self.base_url, api_key=secret, max_retries=0, timeout=limits)
+
+    def request(
+        self, messages: Sequence[Message], max_tokens: int, temperature: float, seed: int, top_logprobs: int
+    ) -> tuple[str, dict[str, Any]]:
+        """The hash of everything that changes the answer, and the body of the request."""
+        body = {
+            "model": self.model,
+            "messages": encodable(list(messages)),
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        if top_logprobs:  # absent otherwise, so that no other request's hash changes
+            body |= {"logprobs": True, "top_logprobs": top_logprobs}
+        return content_hash({"base_url": self.base_url, **body}, length=32), body
 
     def quoted(self, text: str) -> str:
         """A text of the server's, fit for a message: without the key."""
