@@ -11,10 +11,13 @@ import random
 from typing import Callable, Sequence
 
 from planact.llm import Completion, Message, ModelError
-from planact.teaching import annotation, outcome
+from planact.teaching import annotation, expansion, feasibility, outcome
+from planact.teaching import failures as failure_prompts
 from planact.teaching import queries as query_prompts
+from planact.teaching import reasoning as reasoning_prompts
+from planact.teaching import variants as variant_prompts
 from planact.types import Usage, content_hash
-from planact_envs.miniweb.teacher import acting, outcomes, planning, queries
+from planact_envs.miniweb.teacher import acting, failures, outcomes, pairs, planning, queries, reasoning, variants
 from planact_envs.miniweb.teacher.knowledge import Habits
 
 __all__ = ["ScriptedTeacher"]
@@ -24,10 +27,18 @@ Answer = Callable[[Sequence[Message], Habits, random.Random], str]
 ANSWERS: dict[str, Answer] = {  # by the system prompt that asks for it
     annotation.PLAN_SYSTEM: planning.plan,
     annotation.REPLAN_SYSTEM: planning.replan,
+    reasoning_prompts.PLAN_SYSTEM: reasoning.plan,
+    reasoning_prompts.REPLAN_SYSTEM: reasoning.replan,
+    reasoning_prompts.ACTION_SYSTEM: reasoning.action,
     query_prompts.SYSTEM: queries.write,
     query_prompts.FEASIBILITY_SYSTEM: queries.feasibility,
     outcome.JUDGE_SYSTEM: outcomes.judge,
     outcome.ORM_SYSTEM: outcomes.reward,
+    expansion.SYSTEM: pairs.write,
+    feasibility.SYSTEM: pairs.judge,
+    failure_prompts.CLASSES_SYSTEM: failures.classes,
+    failure_prompts.CLASSIFY_SYSTEM: failures.classification,
+    variant_prompts.SYSTEM: variants.write,
 }
 
 

@@ -13,7 +13,11 @@ from planact.teaching.expansion import WANTED, Expansion, NewPair, expansion_mes
 from planact.types import Observation, Plan, PlanStep
 
 PAIRS = (
-    NewPair("Find the price of 'Tee'.", 2, Plan((PlanStep("The page has a search box.", "Search for 'Tee'."), PlanStep("", "Report it.")))),
+    NewPair(
+        "Find the price of 'Tee'.",
+        2,
+        Plan((PlanStep("The page has a search box.", "Search for 'Tee'."), PlanStep("It is shown.", "Report it."))),
+    ),
     NewPair("Open my cart.", 1, Plan((PlanStep("The page links to the cart.", "Go to the cart."),))),
 )
 TEXT = """## Data Pair 1
@@ -24,7 +28,7 @@ Global Plan:
 Reasoning: The page has a search box.
 Step: Search for 'Tee'.
 ## Step 2
-Reasoning: 
+Reasoning: It is shown.
 Step: Report it.
 
 ## Data Pair 2
