@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planact.prompts import PAST_PAGE
 from planact.teaching.annotation import (
+    PAST_FUTURE,
     AnnotatedStep,
     AnswerError,
+    annotate_plan,
     annotated_plan,
     check_spans,
     parse_annotation,
@@ -179,7 +182,11 @@ ACTIONS = [
     Action(Op.STOP, text="$3"),
 ]
 TURNS = [Turn(i, Plan(), page(f"page{i}"), f"answer{i}", action) for i, action in enumerate(ACTIONS)]
-LAST = Plan((PlanStep("private reason", "find 'Tee'"),))
+EARLIER = [  # plans written before turns 0, 1 and 2
+    annotate_plan(Plan((PlanStep("r", "find 'Tee'"), PlanStep("r", "report"))), [(1, 2, 3), (4,)], TURNS),
+    annotate_plan(Plan((PlanStep("r", "open 'Tee'"), PlanStep("r", "report"))), [(2, 3), (4,)], TURNS),
+    annotate_plan(Plan((PlanStep("r", "open it"), PlanStep("r", "report"))), [(3,), (4,)], TURNS),
+]
 
 
 def shown(messages):
@@ -197,10 +204,31 @@ def test_the_teacher_of_a_first_plan_sees_the_first_page_only():
 
 
 @pytest.mark.parametrize("done", [1, 2, 3])
-def test_the_teacher_of_a_replan_sees_the_current_page_only(done):
-    pages, text = shown(replan_annotation_messages("Buy 'Tee'", TURNS, done, LAST))
-    assert pages == [done] and text.count(f"page{done}") == text.count(f"outline of page{done}") == 1
-    past, future = text.split("## Past Actions\n")[1].split("## Future Actions\n")
+def test_the_teacher_of_a_replan_sees_the_current_page_and_its_own_earlier_plans(done):
+    messages = replan_annotation_messages("Buy 'Tee'", TURNS, EARLIER[:done])
+    assert [m["role"] for m in messages] == ["system"] + ["user", "assistant"] * done + ["user"]
+    pages, _ = shown(messages)
+    assert pages == [done] and f"outline of page{done}\n" in messages[-1]["content"]
+    assert [m["content"] for m in messages[2:-1:2]] == [render_annotation(steps) for steps in EARLIER[:done]]
+    assert messages[1]["content"].startswith("## User Query\nBuy 'Tee'\n\n") and "User Query" not in str(messages[2:])
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_actions_are_past_or_future_and_those_of_earlier_rounds_are_left_out(done):
+    *earlier, last = [m["content"] for m in replan_annotation_messages("Buy 'Tee'", TURNS, EARLIER[:done]) if m["role"] == "user"]
+    for turn, text in enumerate(earlier):
+        past, future = text.split("## Past Actions\n")[1].split("\n\n## Current HTML State\n" + PAST_PAGE + "\n\n## Future Actions\n")
+        assert (past == "none" if turn == 0 else past.count("\n") == turn - 1) and future == PAST_FUTURE
+    past, future = last.split("## Past Actions\n")[1].split("## Future Actions\n")
     assert f"\n{done}. " in f"\n{past}" and f"{done + 1}. " not in past.split("## Current HTML State")[0]
     assert future.startswith(f"{done + 1}. ") and future.endswith("4. stop '$3'") and f"\n{done}. " not in f"\n{future}"
-    assert "## Last Plan\n1. find 'Tee'\n" in text and "private reason" not in text
+
+
+def test_a_plan_is_shown_again_with_the_actions_of_its_steps():
+    assert EARLIER[0] == (
+        AnnotatedStep(PlanStep("r", "find 'Tee'"), "type textbox 'Search' 'Tee'; click element 72; click link 'Tee'", (1, 2, 3)),
+        AnnotatedStep(PlanStep("r", "report"), "stop '$3'", (4,)),
+    )
+    assert parse_annotation(render_annotation(EARLIER[0])) == EARLIER[0]
+    with pytest.raises(ValueError, match="shorter"):
+        annotate_plan(Plan((PlanStep("r", "one"),)), [], TURNS)
