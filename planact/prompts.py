@@ -12,6 +12,7 @@ from typing import Sequence
 from planact.actions import describe_action, render_action
 from planact.plans import render_plan, render_steps
 from planact.recipe import Agent
+from planact.shorten import shorten
 from planact.types import Action, Observation, Plan, Turn, content_hash
 
 SETS = ("full", "compact")
@@ -103,9 +104,10 @@ def prompts_hash(prompts: str, grammar: str, cot: bool = False) -> str:
 
 def planner_messages(agent: Agent, intent: str, page: Observation) -> list[Message]:
     """The first plan: request and first page without ids."""
+    outline = seen(agent, page.outline, intent)
     return [
         {"role": "system", "content": _system(agent, "planner")},
-        {"role": "user", "content": _with_query(agent.prompts, intent, f"## Initial HTML State\n{page.outline}")},
+        {"role": "user", "content": _with_query(agent.prompts, intent, f"## Initial HTML State\n{outline}")},
     ]
 
 
@@ -117,7 +119,7 @@ def replanner_messages(agent: Agent, intent: str, turns: Sequence[Turn], page: O
     for i in kept:
         messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
-    messages.append({"role": "user", "content": _planner_round(turns, page.error, page.outline)})
+    messages.append({"role": "user", "content": _planner_round(turns, page.error, seen(agent, page.outline, intent, turns[-1].plan))})
     holder = messages[-1] if agent.prompts == "compact" else messages[1]
     holder["content"] = _with_query(agent.prompts, intent, holder["content"])
     return messages
@@ -134,8 +136,18 @@ def executor_messages(agent: Agent, intent: str, plan: Plan | None, turns: Seque
     for turn in turns:
         messages.append({"role": "user", "content": _page(PAST_PAGE, turn.observation.error)})
         messages.append({"role": "assistant", "content": _past_answer(turn, agent.grammar)})
-    messages.append({"role": "user", "content": _page(page.text, page.error)})
+    messages.append({"role": "user", "content": _page(seen(agent, page.text, intent, plan), page.error)})
     return messages
+
+
+def seen(agent: Agent, page: str, intent: str, plan: Plan | None = None) -> str:
+    """What stands in the prompt of a page's text or outline: all of it, or what `agent.max_page_tokens` has room for.
+
+    `plan` is the one that an executor follows, or that a replanner wrote last.
+    """
+    if agent.max_page_tokens is None:
+        return page
+    return shorten(page, agent.max_page_tokens, f"{intent}\n{render_steps(plan)}" if plan else intent)
 
 
 def planner_answer(plan: Plan, reasoning: str = "") -> Message:

@@ -19,10 +19,13 @@ from planact.prompts import (
     planner_messages,
     prompts_hash,
     replanner_messages,
+    seen,
 )
 from planact.recipe import Agent
+from planact.shorten import count_tokens
 from planact.types import Action, Plan, Trajectory, Turn
 from planact_data.pairs import Pair, pair_of
+from planact_envs.observation import read_elements
 
 KINDS = ("plan", "replan", "act", "act_dynamic", "react")
 COT_KINDS = tuple(f"{kind}_cot" for kind in KINDS)
@@ -58,26 +61,42 @@ class Draft:
     source: str
     prompt: list[Message]
     label: Plan | Action
+    page: str  # all of the page that the prompt shows
+    shown: str  # and what the prompt shows of it
 
     @property
     def id(self) -> str:
         return f"{self.task_id}/{self.kind}/{self.turn}"
 
 
-def drafts(kind: str, trajectory: Trajectory, plans: Sequence[Plan], agent: Agent, source: str = "seed") -> Iterator[Draft]:
-    """All rows of `kind` that one solved trajectory can give; `plans[t]` is what is still to do at turn t, `plans[0]` the first plan."""
+def drafts(
+    kind: str, trajectory: Trajectory, plans: Sequence[Plan], agent: Agent, source: str = "seed", dropped: Counter[str] | None = None
+) -> Iterator[Draft]:
+    """All rows of `kind` that one solved trajectory can give; `plans[t]` is what is still to do at turn t, `plans[0]` the first plan.
+
+    An action on an element that the shortened page does not show gives no row: an agent could not do it either.
+    """
     if _family(kind) == "plan":
         yield pair_draft(kind, pair_of(trajectory, plans[0], source), agent)
         return
-    for turn, prompt, label in _MAKERS[_family(kind)](trajectory, plans, _told(agent, kind)):
-        yield Draft(kind, trajectory.task_id, turn, source, prompt, label)
+    for turn, prompt, label, page, shown in _MAKERS[_family(kind)](trajectory, plans, _told(agent, kind)):
+        if isinstance(label, Action) and shown != page and not _within_reach(label, shown, agent.observation):
+            if dropped is not None:
+                dropped["target shortened away"] += 1
+            continue
+        yield Draft(kind, trajectory.task_id, turn, source, prompt, label, page, shown)
+
+
+def _within_reach(action: Action, shown: str, form: str) -> bool:
+    return not action.element or any(element.id == action.element for element in read_elements(shown, form))
 
 
 def pair_draft(kind: str, pair: Pair, agent: Agent) -> Draft:
     """The planner row of a pair; `kind` is plan or plan_cot."""
-    agent = _told(agent, kind)
+    agent, page = _told(agent, kind), pair.page
     task_id = pair.id if pair.parent else pair.id.removeprefix(f"{pair.source}/")
-    return Draft(kind, task_id, 0, pair.source, planner_messages(agent, pair.intent, pair.page), pair.plan)
+    shown = seen(agent, page.outline, pair.intent)
+    return Draft(kind, task_id, 0, pair.source, planner_messages(agent, pair.intent, page), pair.plan, page.outline, shown)
 
 
 def make_rows(
@@ -88,27 +107,42 @@ def make_rows(
     reasoning: Mapping[str, str] | None = None,
     source: str = "seed",
     dropped: Counter[str] | None = None,
+    sizes: Counter[str] | None = None,
 ) -> Iterator[Row]:
-    """The rows of `kind` from one trajectory. Those of a _cot kind need `reasoning` (by row id); what lacks it is counted in `dropped`."""
-    for draft in drafts(kind, trajectory, plans, agent, source):
-        row = finish(draft, agent, reasoning)
+    """The rows of `kind` from one trajectory. Those of a _cot kind need `reasoning` (by row id).
+
+    What is lost is counted by reason in `dropped`, the tokens of pages in `sizes` (for `kept_ratio`).
+    """
+    dropped = Counter() if dropped is None else dropped
+    for draft in drafts(kind, trajectory, plans, agent, source, dropped):
+        row = finish(draft, agent, reasoning, sizes)
         if row is not None:
             yield row
-        elif dropped is not None:
+        else:
             dropped["rows without reasoning"] += 1
 
 
-def pair_row(kind: str, pair: Pair, agent: Agent, reasoning: Mapping[str, str] | None = None) -> Row | None:
+def pair_row(
+    kind: str, pair: Pair, agent: Agent, reasoning: Mapping[str, str] | None = None, sizes: Counter[str] | None = None
+) -> Row | None:
     """The row of kind plan or plan_cot, None when its reasoning is missing."""
-    return finish(pair_draft(kind, pair, agent), agent, reasoning)
+    return finish(pair_draft(kind, pair, agent), agent, reasoning, sizes)
 
 
-def finish(draft: Draft, agent: Agent, reasoning: Mapping[str, str] | None) -> Row | None:
+def kept_ratio(sizes: Mapping[str, int]) -> float:
+    """Tokens of pages that the counted rows show, as a share of the tokens of the whole pages."""
+    return sizes.get("shown", 0) / sizes["whole"] if sizes.get("whole") else 1.0
+
+
+def finish(draft: Draft, agent: Agent, reasoning: Mapping[str, str] | None, sizes: Counter[str] | None = None) -> Row | None:
     """The row of a draft, None when its kind wants a reasoning that there is not."""
     cot = draft.kind in COT_KINDS
     thought = (reasoning or {}).get(draft.id, "") if cot else ""
     if cot and not thought:
         return None
+    if sizes is not None:
+        whole = count_tokens(draft.page)
+        sizes.update(whole=whole, shown=whole if draft.shown == draft.page else count_tokens(draft.shown))
     return {
         "id": draft.id,
         "kind": draft.kind,
@@ -137,7 +171,9 @@ def _told(agent: Agent, kind: str) -> Agent:
 def _replan(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
     turns = under_plans(trajectory.turns, plans)
     for t in range(1, len(plans)):
-        yield t, replanner_messages(agent, trajectory.intent, turns[:t], turns[t].observation), plans[t]
+        page = turns[t].observation
+        shown = seen(agent, page.outline, trajectory.intent, turns[t - 1].plan)
+        yield t, replanner_messages(agent, trajectory.intent, turns[:t], page), plans[t], page.outline, shown
 
 
 def _act(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
@@ -154,7 +190,9 @@ def _react(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
 
 def _executor(trajectory: Trajectory, turns: Sequence[Turn], agent: Agent):
     for t, turn in enumerate(turns):
-        yield t, executor_messages(agent, trajectory.intent, turn.plan, turns[:t], turn.observation), turn.action
+        page = turn.observation
+        shown = seen(agent, page.text, trajectory.intent, turn.plan)
+        yield t, executor_messages(agent, trajectory.intent, turn.plan, turns[:t], page), turn.action, page.text, shown
 
 
 def under_plans(turns: Sequence[Turn], plans: Sequence[Plan]) -> list[Turn]:
