@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Iterable, Sequence
 
 from planact.types import Task, content_hash
 from planact_data.distinct import Distinct
-
-_VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|(?<![\w.])([#$]?[\w-]*\d[\w.,:-]*\w|\d)")
-
-
-def words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.lower()))
 
 
 def drop_near_duplicates(tasks: Sequence[Task], threshold: float) -> tuple[list[Task], list[Task]]:
@@ -36,13 +29,3 @@ def drop_duplicates(rows: Iterable[dict]) -> tuple[list[dict], int]:
             seen.add(key)
             kept.append(row)
     return kept, dropped
-
-
-def values_in(text: str) -> set[str]:
-    """What stands between single quotes in `text`, and its words with digits."""
-    return {quoted or word for quoted, word in _VALUES.findall(text)}
-
-
-def shows(text: str, value: str) -> bool:
-    """`value` stands in `text` as a whole: "12" in "12 pieces" and in "$12.", not in "120", "12.50" or "1.12"."""
-    return re.search(rf"(?<!\w)(?<!\d[.,:]){re.escape(value)}(?!\w)(?![.,:]\d)", text) is not None

@@ -11,12 +11,8 @@ from typing import Iterator, Sequence
 
 from planact.actions import describe_action
 from planact.types import Action, Op, Plan, Turn
+from planact_data.values import plain, shows, values_in
 
-_VALUES = re.compile(
-    r"""(?<!\w)'([^'\n]+)'(?!\w)|"([^"\n]+)"|“([^“”\n]+)”|‘([^‘’\n]+)’(?!\w)|`([^`\n]+)`"""  # quoted
-    r"|(?<![\w.-])([#$€£]?[\w-]*\d(?:[\w.,:-]*\w)?)"  # or with a digit
-)
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _CONTROL = re.compile(r"(?:button|textbox|searchbox|combobox|checkbox|radio|tab|menuitem|option|spinbutton|switch)\b", re.I)
 _NAME = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|> ?([^<>\n]+?) ?</")
 _TITLE_CASE = re.compile(r"[A-Z][\w’-]*(?: (?:(?:of|the|and|for|in|de|von) )?[A-Z0-9][\w’-]*)+")
@@ -29,33 +25,19 @@ def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -
     seen = "\n".join([intent, sights(turns[:done]), turns[done].observation.outline])
     text = "\n".join(f"{step.reasoning}\n{step.step}" for step in plan.steps)
     names = {name for turn in turns[done:] if turn.action for name in _names(turn.action)}
-    said = {name for name in names if _says(text, name) and not _shows(_plain(seen), name)}
+    said = {name for name in names if _says(text, name) and not shows(plain(seen), name)}
     return sorted(said.union(unseen_values(text, seen, sights(turns[done:]))))
 
 
 def unseen_values(text: str, seen: str, elsewhere: str) -> list[str]:
     """Values in `text` (quoted texts, and words with digits) that do not stand in `seen` but do `elsewhere`."""
-    values = {next(filter(None, groups)) for groups in _VALUES.findall(text)}
-    seen, elsewhere = _plain(seen), _plain(elsewhere)
-    return sorted(v for v in values if not _shows(seen, v) and _shows(elsewhere, v))
+    seen, elsewhere = plain(seen), plain(elsewhere)
+    return sorted(v for v in values_in(text) if not shows(seen, v) and shows(elsewhere, v))
 
 
 def sights(turns: Sequence[Turn]) -> str:
     """The pages and actions of these turns, as a planner sees them."""
     return "\n".join(f"{turn.observation.outline}\n{describe_action(turn.action) if turn.action else ''}" for turn in turns)
-
-
-def _plain(text: str) -> str:
-    """`text` as it is compared: a value is the same in other letters, and a number without its commas."""
-    return _THOUSANDS.sub("", text.lower().replace("’", "'"))
-
-
-def _shows(plain: str, value: str) -> bool:
-    """`value` stands there as a whole: "12" in "12 pieces" and in "$12.", not in "120", "12.50" or "1.12"."""
-    value = _plain(value).lstrip("#$€£")
-    if value not in plain:  # most do not, and a search by pattern takes longer
-        return False
-    return re.search(rf"(?<!\w)(?<!\d[.,:]){re.escape(value)}(?!\w)(?![.,:]\d)", plain) is not None
 
 
 def _names(action: Action) -> Iterator[str]:

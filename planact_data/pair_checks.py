@@ -9,9 +9,9 @@ from typing import Callable, Sequence
 from planact.llm import LLM
 from planact.teaching.feasibility import feasibility_messages, parse_verdicts
 from planact.types import Observation, Plan
-from planact_data.checks import shows, values_in
 from planact_data.desk import Desk, Question
 from planact_data.pairs import Pair
+from planact_data.values import plain, shows, values_in
 
 KIND = "pair verdict"
 
@@ -19,7 +19,6 @@ LENGTHS = range(10, 601)  # characters of a request; ours
 TELLING = 3  # digits from which an unquoted number is a value rather than a way to say how many; ours
 NAMED = 0.5  # share of the request's values that the steps must name at least: a condition or a label may go unnamed; ours
 
-_QUOTED = re.compile(r"(?<!\w)['\"]([^'\"\n]+)['\"](?!\w)")
 _DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{4}|\d{4}[/.-]\d{1,2}[/.-]\d{1,2}")  # worked out ("last May"), not copied
 _SCROLLING = re.compile(r"\bscroll", re.I)
 _ELEMENT_ID = re.compile(r"\belement\s+(?:id\s+)?['\"\[]?\d|\[\d+\]|\bid\s*=", re.I)
@@ -79,12 +78,12 @@ def _unseen_page(intent: str, plan: Plan, page: Observation) -> bool:
 
 
 def _invented_value(intent: str, plan: Plan, page: Observation) -> bool:
-    known = f"{intent}\n{page.url}\n{_readable(page)}".casefold()
+    known = plain(f"{intent}\n{page.url}\n{_readable(page)}")
     return any(not shows(known, value) for value in _values(_text(plan)))
 
 
 def _lost_values(intent: str, plan: Plan, page: Observation) -> bool:
-    steps = "\n".join(step.step for step in plan.steps).casefold()
+    steps = plain("\n".join(step.step for step in plan.steps))
     values = _values(intent)
     return sum(shows(steps, value) for value in values) < NAMED * len(values)
 
@@ -121,6 +120,5 @@ def _readable(page: Observation) -> str:
 
 
 def _values(text: str) -> set[str]:
-    """Quoted texts and long numbers, without case; not dates."""
-    found = {*_QUOTED.findall(text), *(word for word in values_in(text) if sum(map(str.isdigit, word)) >= TELLING)}
-    return {value.casefold() for value in found if not _DATE.search(value)}
+    """Quoted texts and long numbers; not dates."""
+    return {value for value in values_in(text, TELLING) if not _DATE.search(value)}

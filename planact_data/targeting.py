@@ -30,11 +30,11 @@ from planact.teaching.failures import (
 )
 from planact.types import FailureInfo, Trajectory
 from planact_data.attempts import validation_attempts
-from planact_data.checks import shows, values_in
 from planact_data.desk import Desk, Question
 from planact_data.leaks import Gate
 from planact_data.models import Models
 from planact_data.pairs import Pair, site_of
+from planact_data.values import plain, shows, values_in
 from planact_data.variants import Seed, write_variants
 from planact_envs.suites import Suite
 
@@ -121,9 +121,9 @@ def _sample(failures: Sequence[Failed], dice: random.Random) -> list[Failed]:
 
 def _without_values(classes: Sequence[FailureClass], shown: Sequence[Failed]) -> Sequence[FailureClass]:
     """The classes, if they name no value of a validation request. Raises AnswerError otherwise."""
-    text = "\n".join(f"{one.name}\n{one.description}" for one in classes).casefold()
+    text = plain("\n".join(f"{one.name}\n{one.description}" for one in classes))
     values = {value for attempt, _ in shown for value in values_in(attempt.intent) if len(value) >= TELLING}
-    if named := sorted(value for value in values if shows(text, value.casefold())):
+    if named := sorted(value for value in values if shows(text, value)):
         raise AnswerError(f"the classes name {named[0]!r}, which belongs to one request", "value of a validation request")
     return classes
 
