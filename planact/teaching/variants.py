@@ -9,10 +9,11 @@ from typing import Sequence
 from planact.actions import MAX_RESPONSE, strip_thinking
 from planact.plans import PlanFormatError, parse_plan, render_plan
 from planact.prompts import Message
+from planact.shorten import shorten
 from planact.teaching import AnswerError
 from planact.teaching.expansion import without_remarks
 from planact.teaching.failures import FailureClass
-from planact.teaching.pairs import RequestWithPlan, shorten
+from planact.teaching.pairs import MAX_PAGE, RequestWithPlan
 from planact.types import Plan
 
 EARLIER = 20  # earlier variants of the same pair that a question shows, the last ones; ours
@@ -48,7 +49,7 @@ def variant_messages(pair: RequestWithPlan, concern: FailureClass, earlier: Sequ
     written = "\n".join(f"- {' '.join(intent.split())}" for intent in earlier[-EARLIER:])
     user = (
         f"## Class\nName: {concern.name}\nDescription: {concern.description}\n\n"
-        f"## Pair\nUser Query: {' '.join(pair.intent.split())}\nInitial HTML State:\n{shorten(pair.page.outline)}\n"
+        f"## Pair\nUser Query: {' '.join(pair.intent.split())}\nInitial HTML State:\n{shorten(pair.page.outline, MAX_PAGE, pair.intent)}\n"
         f"Global Plan:\n{render_plan(pair.plan)}\n\n## Earlier Variants\n{written or '(none)'}\n\nWrite variant {number}."
     )
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
