@@ -7,7 +7,9 @@ import pytest
 from planact.loop import run_episode
 from planact.recipe import Agent
 from planact.store import RunStore
-from planact_data.grounding import annotate_all, load_plans
+from planact_data.desk import Desk
+from planact_data.grounding import ground_plans
+from planact_data.replanning import plans_of, write_replans
 from planact_data.rows import make_rows
 from planact_data.trajectories import rejection
 from planact_envs.miniweb.env import MiniwebEnv
@@ -36,10 +38,10 @@ def planned(tasks, tmp_path_factory):
         await env.close()
         assert [rejection(trajectory) for trajectory in solved] == [""] * len(solved)
         with RunStore.open(tmp_path_factory.mktemp("store") / "run.sqlite", {}) as store:
-            for replans in (False, True):
-                await annotate_all(solved, replans, teacher, store, 0, 4)
-            assert [record["repairs"] for kind in ("plan", "replan") for _, record in store.items(kind)] == [0] * 2 * len(solved)
-            return {t.task_id: (t, load_plans(t.task_id, store, replans=True)) for t in solved}
+            desk = Desk(store, seed=0, in_flight=4)
+            replans, _ = await write_replans(solved, await ground_plans(solved, teacher, desk), teacher, desk)
+        assert all(tally.repairs == 0 and not tally.rejected for tally in desk.tallies.values())
+        return {t.task_id: (t, plans_of(replans[t.task_id])) for t in solved}
 
     return asyncio.run(run())
 
