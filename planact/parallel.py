@@ -14,6 +14,7 @@ async def run_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]
     `work` saves its own result, so that what is done stays done. The first exception stops new starts, lets the jobs
     in flight finish, and is raised.
     """
+    items = list(items)
     queue = iter(items)
     failures: list[BaseException] = []
 
@@ -26,6 +27,6 @@ async def run_all(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]
             except Exception as error:
                 failures.append(error)
 
-    await asyncio.gather(*(worker() for _ in range(in_flight)))
+    await asyncio.gather(*(worker() for _ in range(min(in_flight, len(items)))))
     if failures:
         raise failures[0]

@@ -210,6 +210,10 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
         roles.append(("eval", "serving", "executor"))
         if agent and agent.planner != "none":
             roles.append(("eval", "serving", "planner"))
+    for role, endpoint in recipe.endpoints.items():
+        if not endpoint.base_url and not (recipe.data and recipe.data.teacher == "vllm" and role not in TRAINED_ROLES):
+            where = tree.value["endpoints"].value[role].where
+            raise RecipeError(f"{where}: endpoints.{role}.base_url is empty, which is for data.teacher: vllm; name a server")
     for section, key, role in roles:
         if role not in recipe.endpoints:
             refuse(section, key, f"'{getattr(getattr(recipe, section), key)}' needs a model; add endpoints.{role} with base_url and model")

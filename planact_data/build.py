@@ -45,7 +45,7 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
     budget = Budget(recipe.data.max_usd)
     budget.add(spent(store))
     async with open_models(recipe, suite, budget, store.path.parent) as models:
-        desk = Desk(store, recipe.seed, models.in_flight)
+        desk = Desk(store, recipe.seed, models.questions)
         made = await collect(recipe, suite, models, desk, store, frozenset(kinds))
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"rows": {}}
     for kind in kinds:

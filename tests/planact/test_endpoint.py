@@ -186,7 +186,8 @@ async def test_refusals_stop_at_once_with_advice(monkeypatch, answer, stops_run,
 async def test_retry_after_is_honoured_by_every_call():
     async with Server(error(429, retry_after="0.4"), chat()) as server, client(server) as llm:
         first = asyncio.create_task(ask(llm, "first"))
-        await asyncio.sleep(0.15)  # the 429 has arrived
+        while not llm._paused_until:  # until the 429 has arrived
+            await asyncio.sleep(0.01)
         await asyncio.gather(first, ask(llm, "second"))
         start, *later = [when for when, _, _ in server.seen]
         assert len(later) == 2 and min(later) >= start + 0.4
