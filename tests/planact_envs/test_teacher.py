@@ -35,7 +35,8 @@ async def annotation(trajectory, done, teacher, seed=0):
     """Checked steps of an answer. Raises AnswerError."""
     messages = plan_annotation_messages(trajectory.intent, trajectory.turns)
     if done:
-        messages = replan_annotation_messages(trajectory.intent, trajectory.turns, done, Plan())
+        earlier = [annotate(solution_of(trajectory), turn) for turn in range(done)]
+        messages = replan_annotation_messages(trajectory.intent, trajectory.turns, earlier)
     steps = parse_annotation((await teacher.complete(messages, max_tokens=2048, seed=seed)).text)
     check_spans(steps, done + 1, len(trajectory.turns))
     return steps
