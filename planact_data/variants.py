@@ -124,7 +124,7 @@ async def _write(draft: Draft, teacher: LLM, desk: Desk) -> None:
 
 def _objection(pair: Pair, distinct: Distinct, gate: Gate) -> str:
     """Why a variant cannot be used, without asking anybody."""
-    if reason := pair_checks.broken_rule(pair.intent, pair.plan, pair.page) or gate.refusal(pair.intent, pair.plan):
+    if reason := gate.refusal(pair.intent, pair.plan) or pair_checks.broken_rule(pair.intent, pair.plan, pair.page):
         return reason
     return "" if distinct.is_new(pair.id, pair.intent) else "near-duplicate"
 

@@ -1,0 +1,93 @@
+"""Attempts at validation tasks: which evaluations are read, which are refused, and what happens without one."""
+
+from dataclasses import replace
+
+import pytest
+
+from planact.recipe import Agent, Data, Recipe, RecipeError
+from planact.store import RunStore
+from planact.types import Action, Observation, Op, Outcome, Plan, StopReason, Trajectory, Turn, to_dict
+from planact_data.attempts import KIND, read_evaluation, validation_attempts
+from planact_data.models import Models
+from planact_data.trajectories import KIND as TRAJECTORY
+from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_envs.suites import load_suite
+
+SUITE = load_suite("miniweb-short")
+TASKS = SUITE.tasks("validation")
+SETTINGS = {"suite": "miniweb-short", "suite_version": SUITE.version, "split": "validation", "seed": 1}
+PAGE = Observation("page", "page", "http://shop.miniweb/")
+
+
+def attempt(task):
+    turn = Turn(0, Plan(), PAGE, "", Action(Op.STOP))
+    return Trajectory(task.id, task.hash, task.intent, (turn,), StopReason.ANSWERED, Outcome(False))
+
+
+def evaluation(path, settings=SETTINGS, tasks=TASKS, trajectory=attempt):
+    with RunStore.open(path, settings) as run:
+        for task in tasks:
+            run.put(task.id, to_dict(trajectory(task)), TRAJECTORY)
+    return path
+
+
+def test_a_validation_run_is_read_in_the_order_of_the_split(tmp_path):
+    path = evaluation(tmp_path / "run.sqlite", tasks=TASKS[5:2:-1])
+    assert read_evaluation(path, SUITE, TASKS) == [attempt(task) for task in TASKS[3:6]]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"split": "test"}, "is an evaluation on the test split; name the run.sqlite"),
+        ({"split": "train"}, "is an evaluation on the train split"),
+        ({"split": None}, "is not the store of an evaluation"),  # such as the data builder's
+        ({"suite": "miniweb"}, "is an evaluation on miniweb, not on miniweb-short"),
+    ],
+)
+def test_another_split_or_suite_is_refused(tmp_path, changes, words):
+    path = evaluation(tmp_path / "run.sqlite", {key: value for key, value in (SETTINGS | changes).items() if value})
+    with pytest.raises(RecipeError, match=words) as caught:
+        read_evaluation(path, SUITE, TASKS)
+    assert str(path) in str(caught.value) and "eval.split=validation" in str(caught.value)
+
+
+def test_test_tasks_are_refused_whatever_the_settings_say(tmp_path):
+    test = SUITE.tasks("test")[0]
+    with pytest.raises(RecipeError, match=f"holds '{test.id}', which is no validation task of miniweb-short"):
+        read_evaluation(evaluation(tmp_path / "a.sqlite", tasks=[TASKS[0], test]), SUITE, TASKS)
+    renamed = evaluation(tmp_path / "b.sqlite", tasks=TASKS[:1], trajectory=lambda task: replace(attempt(test), task_id=task.id))
+    with pytest.raises(RecipeError, match=f"another task under the name '{TASKS[0].id}'"):
+        read_evaluation(renamed, SUITE, TASKS)
+
+
+def test_what_is_no_store_is_named(tmp_path):
+    with pytest.raises(RecipeError, match="data.failures_of: there is no run store at"):
+        read_evaluation(tmp_path / "nothing.sqlite", SUITE, TASKS)
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(RecipeError, match="data.failures_of: "):
+        read_evaluation(tmp_path / "text", SUITE, TASKS)
+
+
+def recipe(**data):
+    agent = Agent(prompts="compact", observation="short")
+    return Recipe(name="t", seed=1, base_model="none", agent=agent, data=Data(suite="miniweb-short", targeted=1, **data))
+
+
+async def test_without_an_evaluation_the_actor_is_tried_once(tmp_path):
+    actor = ScriptedTeacher("short", "webrl")
+    models = Models(actor, actor, actor, actor, actor, 4, 4)
+    suite = replace(SUITE, tasks=lambda split: {"validation": TASKS[:4]}[split])  # no other split is looked at
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        tried = await validation_attempts(recipe(), suite, models, store)
+        assert [one.task_id for one in tried] == [task.id for task in TASKS[:4]] and all(one.outcome.success for one in tried)
+        assert store.count(KIND) == 4 and store.count(TRAJECTORY) == 0  # never among those that rows are made of
+        again = await validation_attempts(recipe(), suite, replace(models, actor=None), store)
+        assert again == tried
+
+
+async def test_an_evaluation_is_taken_instead_of_the_actor(tmp_path):
+    path = evaluation(tmp_path / "eval.sqlite", tasks=TASKS[:2])
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        found = await validation_attempts(recipe(failures_of=str(path)), SUITE, None, store)
+    assert found == [attempt(task) for task in TASKS[:2]]
