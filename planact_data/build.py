@@ -25,7 +25,7 @@ from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_of
 from planact_data.rows import Row, features, make_rows, pair_row
-from planact_data.spending import spent
+from planact_data.spending import note_spent, spent
 from planact_envs.suites import Suite, load_suite
 
 REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with the test request most like it
@@ -46,7 +46,10 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
     budget.add(spent(store))
     async with open_models(recipe, suite, budget, store.path.parent) as models:
         desk = Desk(store, recipe.seed, models.questions)
-        made = await collect(recipe, suite, models, desk, store, frozenset(kinds))
+        try:
+            made = await collect(recipe, suite, models, desk, store, frozenset(kinds))
+        finally:
+            note_spent(store, budget.spent)
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {"rows": {}}
     for kind in kinds:
         manifest["rows"][kind] = _write_rows(kind, made, recipe, folder)

@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from planact.store import RunStore
-from planact.types import Usage, from_dict
+from planact.types import Usage, from_dict, to_dict
+
+KIND, TOTAL = "spending", "total"  # the note in the store
 
 
 def spent(store: RunStore) -> Usage:
-    """The sum over all stored items. `usd` is None when the price of one of them is unknown."""
-    return sum((usage_of(item) for kind in store.kinds() for _, item in store.items(kind)), Usage())
+    """What the runs of this store have spent so far. `usd` is None when the price of an item is unknown."""
+    items = sum((usage_of(item) for kind in store.kinds() if kind != KIND for _, item in store.items(kind)), Usage())
+    noted = store.get(TOTAL, KIND)
+    return max(items, from_dict(Usage, noted), key=_money) if noted else items
+
+
+def _money(usage: Usage) -> tuple[bool, float, int]:
+    return usage.usd is None, usage.usd or 0.0, usage.prompt_tokens
+
+
+def note_spent(store: RunStore, usage: Usage) -> None:
+    """Keep the sum at the end of a run: it holds calls whose item was never finished, such as those of an episode cut off by the limit."""
+    store.put(TOTAL, to_dict(usage), KIND, replace=True)
 
 
 def usage_of(item: Mapping[str, Any]) -> Usage:
