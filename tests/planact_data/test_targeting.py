@@ -170,7 +170,7 @@ class Thief:
 
 
 async def test_a_teacher_that_copies_what_failed_gets_nothing_through(tmp_path, capsys):
-    price = next(task for task in VALIDATION if task.template == "shop.price")
+    price = next(task for task in VALIDATION if task.intent.startswith("What is the price of the product"))
     product, answer = price.params["product"], price.eval["reference_answers"]["exact_match"]
     seeds = [one for one in SEEDS if one.site == "shop.miniweb"]
     stolen = [(price.intent, "the price"), (f"Price of '{product}'", "the price"), (f"How expensive would '{product}' be for me?", answer)]
