@@ -10,9 +10,8 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
-from planact.llm import LLM
 from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore
 from planact.teaching.queries import SEEDS, WANTED, feasibility_messages, parse_feasibility, parse_queries, query_messages
@@ -70,26 +69,98 @@ async def synthesize(
     `tasks` are the seeds; their trajectories are in `store`. All new trajectories stay there, those that are not kept too, with
     what the filter said of them as items of the kind VERDICT. Raises RecipeError for a suite that cannot score new requests.
     """
-    wanted, distinct = recipe.data.synthetic, Distinct(recipe.data.near_duplicate)
     if recipe.data.outcome_filter == "environment" and suite.task_of is None:
         raise RecipeError(f"{suite.name} cannot score new requests; set data.outcome_filter to judge or orm")
-    for task in tasks:
-        distinct.is_new(task.id, task.intent)
-    sites = seeds_by_site(tasks, store)
+    rounds, wanted, idle = Rounds(tasks, suite, recipe, models, desk, store, gate), recipe.data.synthetic, 0
     kept: list[Trajectory] = []
-    counts, idle = Counts(), 0
-    while sites and len(kept) < wanted and idle < MAX_IDLE:
-        requests = await write_requests(sites, suite, models.teacher, desk, recipe.seed, counts)
-        fresh = [request for request in requests if _is_fresh(request, distinct, gate, counts)]
-        feasible = await feasible_requests(fresh, models.teacher, desk, counts)
-        solved = await solved_trajectories([r.task for r in feasible], suite, recipe, models, desk, store, counts)
+    while rounds.sites and len(kept) < wanted and idle < MAX_IDLE:
+        solved = await rounds.next()
         kept += solved
-        counts.rounds += 1
         idle = 0 if solved else idle + 1
     if len(kept) < wanted:
-        why = f"the last {idle} rounds brought none" if sites else "no seed task has a first page"
+        why = f"the last {idle} rounds brought none" if rounds.sites else "no seed task has a first page"
         print(f"WARNING: {len(kept)} of {wanted} synthetic trajectories: {why}; see the counts in the card", file=sys.stderr)
-    return kept[:wanted], counts.as_dict(wanted)
+    return kept[:wanted], rounds.counts.as_dict(wanted)
+
+
+class Rounds:
+    """The rounds so far: every request that was written in them, and where it went."""
+
+    def __init__(self, tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, gate: Gate):
+        self.suite, self.recipe, self.models, self.desk, self.store, self.gate = suite, recipe, models, desk, store, gate
+        self.sites = seeds_by_site(tasks, store)
+        self.counts = Counts()
+        self.distinct = Distinct(recipe.data.near_duplicate)
+        for task in tasks:
+            self.distinct.is_new(task.id, task.intent)
+
+    async def next(self) -> list[Trajectory]:
+        """One more round. Returns its solved trajectories."""
+        fresh = [request for request in await self.write() if self.is_fresh(request)]
+        feasible = await self.only_feasible(fresh)
+        solved = await self.only_solved([request.task for request in feasible])
+        self.counts.rounds += 1
+        return solved
+
+    async def write(self) -> list[Request]:
+        """What the teacher writes for each site; the first request of every site comes first, so that any number is a fair mix."""
+        number = self.counts.rounds
+        found: dict[str, list[Request]] = {}
+
+        async def work(site: str) -> None:
+            dice = random.Random(f"{self.recipe.seed}/synthesis/{site}/{number}")
+            seeds = dice.sample(self.sites[site], min(SEEDS, len(self.sites[site])))
+            messages = query_messages(seeds[0].page, [one.task.intent for one in seeds])
+            question = Question(f"{number}/{site}", messages, parse_queries, temperature=TEMPERATURE)
+            answer = await self.desk.ask(QUERY, self.models.teacher, question)
+            self.counts.unusable.update([answer.rejected] if answer.rejected else [])
+            found[site] = [Request(new_task(intent, seeds, self.suite), seeds[0].page) for intent in answer.value or ()]
+
+        await self.desk.each(f"new requests, round {number + 1}", self.sites, work, [QUERY])
+        requests = [found[site][rank] for rank in range(WANTED) for site in self.sites if rank < len(found[site])]
+        self.counts.written += len(requests)
+        return requests
+
+    def is_fresh(self, request: Request) -> bool:
+        """No (near-)duplicate of a seed or of an earlier request, whatever became of that one, and nothing of the held-out tasks."""
+        intent = request.task.intent
+        reason = self.gate.refusal(intent) if self.distinct.is_new(request.task.id, intent) else "near-duplicate"
+        self.counts.rejected.update([reason] if reason else [])
+        return not reason
+
+    async def only_feasible(self, requests: Sequence[Request]) -> list[Request]:
+        """Those that the teacher says the site can meet."""
+        refused: dict[str, str] = {}
+
+        async def work(request: Request) -> None:
+            question = Question(request.task.id, feasibility_messages(request.task.intent, request.page), parse_feasibility)
+            answer = await self.desk.ask(FEASIBILITY, self.models.teacher, question)
+            if not answer.value:
+                refused[request.task.id] = f"feasibility not told ({answer.rejected})" if answer.rejected else "not feasible"
+
+        await self.desk.each("feasible requests", requests, work, [FEASIBILITY])
+        self.counts.rejected.update(refused.values())
+        return [request for request in requests if request.task.id not in refused]
+
+    async def only_solved(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        """The trajectories of `tasks` that the outcome filter keeps, with its outcome."""
+        how, models = self.recipe.data.outcome_filter, self.models
+        await roll_out(tasks, self.suite, self.recipe.agent, models.actor, self.store, self.recipe.seed, models.in_flight)
+        tried, outcomes = load_trajectories(tasks, self.store), dict[str, Outcome]()
+
+        async def work(trajectory: Trajectory) -> None:
+            outcomes[trajectory.task_id] = await judged(trajectory, how, models, self.desk)
+
+        await self.desk.each("outcomes", tried, work, [] if how == "environment" else [how])
+        solved = []
+        for trajectory in (replace(one, outcome=outcomes[one.task_id]) for one in tried):
+            reason = _why_dropped(trajectory)
+            verdict = {"intent": trajectory.intent, "rejected": reason, "outcome": to_dict(trajectory.outcome)}
+            self.store.put(f"{trajectory.task_id}/{how}", verdict, VERDICT, replace=True)
+            self.counts.rejected.update([reason] if reason else [])
+            solved += [] if reason else [trajectory]
+        self.counts.kept += len(solved)
+        return solved
 
 
 def seeds_by_site(tasks: Sequence[Task], store: RunStore) -> dict[str, list[Request]]:
@@ -100,27 +171,6 @@ def seeds_by_site(tasks: Sequence[Task], store: RunStore) -> dict[str, list[Requ
             page = trajectory.turns[0].observation
             sites.setdefault(site_of(page.url), []).append(Request(task, page))
     return dict(sorted(sites.items()))
-
-
-async def write_requests(
-    sites: Mapping[str, list[Request]], suite: Suite, teacher: LLM, desk: Desk, seed: int, counts: Counts
-) -> list[Request]:
-    """One round: what the teacher writes for each site, the first request of every site first, so that any number is a fair mix."""
-    found: dict[str, list[Request]] = {}
-
-    async def work(site: str) -> None:
-        dice = random.Random(f"{seed}/synthesis/{site}/{counts.rounds}")
-        seeds = dice.sample(sites[site], min(SEEDS, len(sites[site])))
-        messages = query_messages(seeds[0].page, [one.task.intent for one in seeds])
-        question = Question(f"{counts.rounds}/{site}", messages, parse_queries, temperature=TEMPERATURE)
-        answer = await desk.ask(QUERY, teacher, question)
-        counts.unusable.update([answer.rejected] if answer.rejected else [])
-        found[site] = [Request(new_task(intent, seeds, suite), seeds[0].page) for intent in answer.value or ()]
-
-    await desk.each(f"new requests, round {counts.rounds + 1}", sites, work, [QUERY])
-    requests = [found[site][rank] for rank in range(WANTED) for site in sites if rank < len(found[site])]
-    counts.written += len(requests)
-    return requests
 
 
 def new_task(intent: str, seeds: Sequence[Request], suite: Suite) -> Task:
@@ -137,54 +187,6 @@ def new_task(intent: str, seeds: Sequence[Request], suite: Suite) -> Task:
         template=TEMPLATE,
         eval=known.eval if known else {},
     )
-
-
-def _is_fresh(request: Request, distinct: Distinct, gate: Gate, counts: Counts) -> bool:
-    """No (near-)duplicate of a seed or of an earlier request, whatever became of that one, and nothing of the held-out tasks."""
-    if not distinct.is_new(request.task.id, request.task.intent):
-        counts.rejected["near-duplicate"] += 1
-        return False
-    if reason := gate.refusal(request.task.intent):
-        counts.rejected[reason] += 1
-    return not reason
-
-
-async def feasible_requests(requests: Sequence[Request], teacher: LLM, desk: Desk, counts: Counts) -> list[Request]:
-    """Those that the teacher says the site can meet."""
-    refused: dict[str, str] = {}
-
-    async def work(request: Request) -> None:
-        messages = feasibility_messages(request.task.intent, request.page)
-        answer = await desk.ask(FEASIBILITY, teacher, Question(request.task.id, messages, parse_feasibility))
-        if not answer.value:
-            refused[request.task.id] = f"feasibility not told ({answer.rejected})" if answer.rejected else "not feasible"
-
-    await desk.each("feasible requests", requests, work, [FEASIBILITY])
-    counts.rejected.update(refused.values())
-    return [request for request in requests if request.task.id not in refused]
-
-
-async def solved_trajectories(
-    tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, counts: Counts
-) -> list[Trajectory]:
-    """The trajectories of `tasks` that the outcome filter keeps, with its outcome."""
-    how = recipe.data.outcome_filter
-    await roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight)
-    tried, outcomes = load_trajectories(tasks, store), dict[str, Outcome]()
-
-    async def work(trajectory: Trajectory) -> None:
-        outcomes[trajectory.task_id] = await judged(trajectory, how, models, desk)
-
-    await desk.each("outcomes", tried, work, [] if how == "environment" else [how])
-    solved = []
-    for trajectory in (replace(one, outcome=outcomes[one.task_id]) for one in tried):
-        reason = _why_dropped(trajectory)
-        verdict = {"intent": trajectory.intent, "rejected": reason, "outcome": to_dict(trajectory.outcome)}
-        store.put(f"{trajectory.task_id}/{how}", verdict, VERDICT, replace=True)
-        counts.rejected.update([reason] if reason else [])
-        solved += [] if reason else [trajectory]
-    counts.kept += len(solved)
-    return solved
 
 
 def _why_dropped(trajectory: Trajectory) -> str:

@@ -1,7 +1,7 @@
 """Whether a trajectory solved its task (paper 4.1): asked in words of a judge, or as a probability of an outcome reward model.
 
-The reward model's prompt is laid out as WebRL's, because the published ORM was trained on that (arXiv 2411.02337); its system
-prompt is in our words.
+The reward model's prompt is laid out as WebRL's, because the published ORM was trained on that (arXiv 2411.02337), and on pages
+as `agent.observation: html` shows them. Its system prompt is in our words.
 """
 
 from __future__ import annotations

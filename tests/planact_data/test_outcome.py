@@ -21,7 +21,7 @@ def desk(tmp_path):
 
 def models(**roles):
     nobody = ScriptedLLM([])
-    return Models(**{role: nobody for role in ("teacher", "actor", "reasoner", "judge", "orm")} | roles, in_flight=4)
+    return Models(**dict.fromkeys(("teacher", "actor", "reasoner", "judge", "orm"), nobody) | roles, in_flight=4, questions=4)
 
 
 class Likely(ScriptedLLM):

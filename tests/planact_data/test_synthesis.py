@@ -43,11 +43,11 @@ def teacher(error_rate=0.0):
 
 
 def played_by(model, in_flight=4):
-    return Models(model, model, model, model, model, in_flight)
+    return Models(model, model, model, model, model, in_flight, in_flight)
 
 
 async def run(store, recipe, models, suite=SUITE, tasks=SEED_TASKS, gate=None):
-    desk = Desk(store, recipe.seed, models.in_flight)
+    desk = Desk(store, recipe.seed, models.questions)
     gate = gate or Gate(HELD_OUT, recipe.data.near_duplicate)
     return await synthesize(tasks, suite, recipe, models, desk, store, gate)
 
@@ -124,7 +124,8 @@ async def test_a_judge_or_a_reward_model_in_the_place_of_the_environment(opened,
     blind = replace(SUITE, task_of=None)
     kept, counts = await run(store, recipe(synthetic=25, outcome_filter=how), played_by(model), blind)
     assert len(kept) == 25 and {(t.outcome.scorer, t.outcome.success) for t in kept} == {(how, True)}
-    assert store.count(how) == store.count(VERDICT) == 25 + counts["solved beyond what was wanted"] + counts["rejected"]["not solved (answered)"]
+    judged = 25 + counts["solved beyond what was wanted"] + counts["rejected"]["not solved (answered)"]
+    assert store.count(how) == store.count(VERDICT) == judged
     assert all(store.get(t.task_id, KIND)["outcome"]["success"] is None for t in kept)  # without an evaluation
     paid = len(model.calls)
     again, _ = await run(store, recipe(synthetic=25, outcome_filter=how), played_by(model), blind)

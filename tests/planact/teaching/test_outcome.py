@@ -56,7 +56,9 @@ def test_emphasis_and_case_are_no_hindrance(text, solved):
     assert parse_verdict(text) is solved
 
 
-@pytest.mark.parametrize("text", ["", "solved", "Verdict: unsolved", "Verdict: solved?", "Verdict: solved\nbut", "Verdict: solved or not solved"])
+@pytest.mark.parametrize(
+    "text", ["", "solved", "Verdict: unsolved", "Verdict: solved?", "Verdict: solved\nbut", "Verdict: solved or not solved"]
+)
 def test_a_last_line_without_a_verdict_is_refused(text):
     with pytest.raises(AnswerError, match="expected 'Verdict: solved'"):
         parse_verdict(text)
@@ -75,7 +77,7 @@ def test_the_reward_model_gets_webrls_layout():
     assert user["content"] == (
         "The User Intent:\nWhat is in the cart?\n\n"
         "Action History:\n"
-        "# Element: link 'Cart'; # Note: the lamp costs $12; do(action=\"Click\", element=\"3\")\n"
+        '# Element: link \'Cart\'; # Note: the lamp costs $12; do(action="Click", element="3")\n'
         "I would; rather not\n"
         'exit(message="$12")\n\n'
         "The Current Screenshot:\n<html> [3] link 'Cart'\n</html>"
