@@ -7,7 +7,7 @@ and raise `planact.prompts.RENDERING` when it was the code that changed.
 
 from pathlib import Path
 
-from planact.prompts import SETS, Message, executor_messages, planner_messages, replanner_messages
+from planact.prompts import SETS, Message, executor_answer, executor_messages, planner_answer, planner_messages, replanner_messages
 from planact.recipe import Agent
 from planact.teaching.annotation import annotate_plan, plan_annotation_messages, replan_annotation_messages
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
@@ -47,6 +47,7 @@ def files() -> dict[str, Chats]:
     result = {"annotation.txt": annotation()}
     for prompts in SETS:
         result[f"{prompts}-planner.txt"] = planner(prompts)
+        result[f"{prompts}-cot.txt"] = cot(prompts)
         for grammar in ("webrl", "browsergym"):
             result[f"{prompts}-{grammar}-executor.txt"] = executor(prompts, grammar)
     return result
@@ -78,6 +79,20 @@ def executor(prompts: str, grammar: str) -> Chats:
         "no plan could be read": act(Plan(), 0, page("Shop")),
         "ReAct, first turn": act(None, 0, page("Shop")),
         "ReAct, later turn": act(None, 1, page("Results")),
+    }
+
+
+def cot(prompts: str) -> Chats:
+    """What an agent with reasoning reads and answers."""
+    agent, thought = Agent(prompts=prompts, cot=True, plan_history=1), "The shop has a search box.\nI use it."
+    return {
+        "first plan": [*planner_messages(agent, INTENT, page("Shop")), planner_answer(PLANS[0], thought)],
+        "replan": [*replanner_messages(agent, INTENT, TURNS[:4], page("Now")), planner_answer(PLANS[2], thought)],
+        "action": [
+            *executor_messages(agent, INTENT, PLANS[1], TURNS[:3], page("Results")),
+            executor_answer(TURNS[2].action, "webrl", thought),
+        ],
+        "ReAct": [*executor_messages(agent, INTENT, None, TURNS[:1], page("Results")), executor_answer(TURNS[4].action, "webrl", thought)],
     }
 
 

@@ -5,10 +5,11 @@ import runpy
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from planact.actions import parse_action
+from planact.actions import parse_action, strip_thinking
 from planact.llm import ScriptedLLM
 from planact.loop import run_episode
 from planact.plans import parse_plan
@@ -25,8 +26,13 @@ from planact.prompts import (
 from planact.recipe import Agent
 from planact.store import RunStore
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
-from planact_data import grounding, trajectories
-from planact_data.rows import make_rows
+from planact_data import trajectories
+from planact_data.cot import write_reasoning
+from planact_data.desk import Desk
+from planact_data.grounding import ground_plans
+from planact_data.pairs import pair_of
+from planact_data.replanning import plans_of, write_replans
+from planact_data.rows import COT_KINDS, make_rows
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.tasks import load_tasks
 from planact_envs.suites import load_suite
@@ -53,12 +59,16 @@ AGENTS = [  # every observation form, grammar and prompt set, and several length
     Agent(observation="html", grammar="webrl", prompts="full", plan_history=1),
     Agent(observation="short", grammar="webrl", prompts="compact", plan_history=0),
     Agent(observation="short", grammar="browsergym", prompts="compact", plan_history=2),
+    Agent(observation="axtree", grammar="webrl", prompts="full", plan_history=None, cot=True),
+    Agent(observation="short", grammar="browsergym", prompts="compact", plan_history=1, cot=True),
 ]
 KINDS = ("plan", "replan", "act", "act_dynamic", "react")
 
 
 @pytest.fixture(
-    scope="module", params=AGENTS, ids=lambda agent: f"{agent.observation}-{agent.grammar}-{agent.prompts}-{agent.plan_history}"
+    scope="module",
+    params=AGENTS,
+    ids=lambda agent: f"{agent.observation}-{agent.grammar}-{agent.prompts}-{agent.plan_history}{'-cot' * agent.cot}",
 )
 def built(request, tmp_path_factory):
     """An agent, and for each task all rows by kind, made as scripts/build_data.py makes them."""
@@ -67,21 +77,25 @@ def built(request, tmp_path_factory):
     teacher = suite.teacher(agent.observation, agent.grammar, 0.0, 0)
 
     async def build(store):
+        desk = Desk(store, seed=0, in_flight=2)
         await trajectories.roll_out(TASKS, suite, agent, teacher, store, seed=0, in_flight=2)
         solved = trajectories.load_trajectories(TASKS, store)
-        for replans in (False, True):
-            await grounding.annotate_all(solved, replans, teacher, store, seed=0, in_flight=2)
-        return solved
+        plans = await ground_plans(solved, teacher, desk)
+        replans, _ = await write_replans(solved, plans, teacher, desk)
+        pairs = [pair_of(t, plans[t.task_id].plan, "seed") for t in solved]
+        made = SimpleNamespace(trajectories=solved, plans=plans, replans=replans, pairs=pairs)
+        made.reasoning = await write_reasoning(made, COT_KINDS if agent.cot else (), teacher, desk, agent)
+        return made
 
     with RunStore.open(tmp_path_factory.mktemp("data") / "run.sqlite", {}) as store:
-        solved = asyncio.run(build(store))
-        plans = {t.task_id: grounding.load_plans(t.task_id, store, replans=True) for t in solved}
+        made = asyncio.run(build(store))
 
     def rows(kind, trajectory):
-        return list(make_rows(kind, trajectory, plans[trajectory.task_id], agent))
+        name = f"{kind}_cot" if agent.cot else kind
+        return list(make_rows(name, trajectory, plans_of(made.replans[trajectory.task_id]), agent, made.reasoning))
 
-    assert all(t.outcome.success for t in solved)
-    return agent, {t.task_id: {kind: rows(kind, t) for kind in KINDS} for t in solved}
+    assert all(t.outcome.success for t in made.trajectories)
+    return agent, {t.task_id: {kind: rows(kind, t) for kind in KINDS} for t in made.trajectories}
 
 
 def prompts(rows):
@@ -106,7 +120,7 @@ def episode(task, agent, executor, planner=None):
 
     trajectory = asyncio.run(run())
     assert trajectory.outcome.success, trajectory.error
-    assert trajectory.prompts_hash == prompts_hash(agent.prompts, agent.grammar)
+    assert trajectory.prompts_hash == prompts_hash(agent.prompts, agent.grammar, agent.cot)
     return executor.calls, planner.calls if planner else []
 
 
@@ -150,14 +164,25 @@ def test_rows_are_told_apart(built):
 def test_rows_hold_answers_that_the_parsers_read(built):
     agent, of_task = built
     for rows in of_task.values():
-        for kind in KINDS:
-            for row in rows[kind]:
-                (answer,) = row["completion"]
-                if kind in ("plan", "replan"):
-                    assert planner_answer(parse_plan(answer["content"])) == answer
-                else:
-                    assert executor_answer(parse_action(answer["content"], agent.grammar), agent.grammar) == answer
-                assert row["prompts_hash"] == prompts_hash(agent.prompts, agent.grammar) and row["turn"] < len(rows["act"])
+        for kind, row in ((name, row) for name in KINDS for row in rows[name]):
+            (answer,) = row["completion"]
+            text = answer["content"]
+            assert text.startswith("<think>\n") == agent.cot
+            thought = text.removeprefix("<think>\n").partition("\n</think>\n\n")[0] if agent.cot else ""
+            if kind in ("plan", "replan"):
+                assert planner_answer(parse_plan(text), thought) == answer
+            else:
+                assert executor_answer(parse_action(text, agent.grammar), agent.grammar, thought) == answer
+            assert row["prompts_hash"] == prompts_hash(agent.prompts, agent.grammar, agent.cot) and row["turn"] < len(rows["act"])
+
+
+def test_earlier_answers_are_shown_without_their_reasoning(built):
+    _, of_task = built
+    for rows in of_task.values():
+        for kind in ("act", "act_dynamic", "react"):
+            for earlier, later in zip(rows[kind], rows[kind][1:]):
+                assert later["prompt"][-2]["content"] == strip_thinking(earlier["completion"][0]["content"]).lstrip()
+        assert all("<think>" not in str([m for m in row["prompt"] if m["role"] == "assistant"]) for kind in KINDS for row in rows[kind])
 
 
 PAGE = Observation("[1] link 'Now'", "link 'Now'", "http://x/")
@@ -196,5 +221,5 @@ def test_a_plan_that_was_not_read_is_no_earlier_plan():
     assert messages[1]["content"] == f"## User Query\ngo\n\n# Previous Actions\n1. back\n\n# HTML\n{PAST_PAGE}"
 
 
-def test_the_hash_tells_prompt_sets_and_grammars_apart():
-    assert len({prompts_hash(*pair) for pair in product(("full", "compact"), ("webrl", "browsergym"))}) == 4
+def test_the_hash_tells_prompt_sets_and_grammars_and_reasoning_apart():
+    assert len({prompts_hash(*three) for three in product(("full", "compact"), ("webrl", "browsergym"), (False, True))}) == 8
