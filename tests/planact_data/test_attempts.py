@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from planact.recipe import Agent, Data, Recipe, RecipeError
+from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError
 from planact.store import RunStore
 from planact.types import Action, Observation, Op, Outcome, Plan, StopReason, Trajectory, Turn, to_dict
 from planact_data.attempts import KIND, read_evaluation, validation_attempts
@@ -12,6 +12,8 @@ from planact_data.models import Models
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.suites import load_suite
+from planact_eval.runner import KIND as EVALUATED
+from planact_eval.runner import eval_settings
 
 SUITE = load_suite("miniweb-short")
 TASKS = SUITE.tasks("validation")
@@ -91,3 +93,19 @@ async def test_an_evaluation_is_taken_instead_of_the_actor(tmp_path):
     with RunStore.open(tmp_path / "run.sqlite", {}) as store:
         found = await validation_attempts(recipe(failures_of=str(path)), SUITE, None, store)
     assert found == [attempt(task) for task in TASKS[:2]]
+
+
+def test_the_settings_of_a_real_evaluation_are_understood(tmp_path):
+    """What `planact_eval` writes is what is read here; the rooms share no code."""
+    endpoints = {"executor": Endpoint(base_url="http://localhost:8000/v1", model="m")}
+    agent, roles = Agent(planner="none", executor="base"), {"executor": "m"}
+    for split in ("validation", "test"):
+        made = Recipe(
+            name="t", seed=1, base_model="m", agent=agent, endpoints=endpoints, eval=Eval("miniweb-short", split, serving="endpoint")
+        )
+        path = evaluation(tmp_path / split, eval_settings(made, SUITE, roles), SUITE.tasks(split)[:1])
+        if split == "validation":
+            assert len(read_evaluation(path, SUITE, TASKS)) == 1 and EVALUATED == TRAJECTORY
+        else:
+            with pytest.raises(RecipeError, match="on the test split"):
+                read_evaluation(path, SUITE, TASKS)
