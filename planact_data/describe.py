@@ -102,9 +102,8 @@ def touched(recipe: Recipe, suite: Suite, runs: Path) -> list[str]:
     """What a build reads, writes and connects to."""
     folder = data_folder(recipe, suite.version, runs)
     reads = [*recipe.data.imports.values(), *filter(None, [recipe.data.failures_of])]
-    servers = (
-        {} if recipe.data.teacher == "scripted" else {f"{e.base_url or 'this process'} {e.model}": None for e in recipe.endpoints.values()}
-    )
+    asked = {} if recipe.data.teacher == "scripted" else recipe.endpoints
+    servers = dict.fromkeys(f"{endpoint.base_url or 'vLLM in this process'}, {endpoint.model}" for endpoint in asked.values())
     lines = [f"writes    {data_store(recipe, suite.version, runs)}, {folder}/"]
     lines += [f"reads     {', '.join(reads)}"] if reads else []
     lines += [f"asks      {server}" for server in servers]
@@ -116,6 +115,4 @@ def _hub(recipe: Recipe) -> str:
         on_the_hub = base_model_identity(recipe.base_model) == recipe.base_model
     except NotBuilt:
         on_the_hub = False
-    return (
-        f"training and evaluation fetch {recipe.base_model}; nothing is pushed" if on_the_hub else "nothing is fetched, nothing is pushed"
-    )
+    return f"{f'{recipe.base_model} is fetched to train and evaluate' if on_the_hub else 'nothing is fetched'}; nothing is pushed"

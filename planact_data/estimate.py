@@ -24,7 +24,8 @@ from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.suites import Suite
 
 ENOUGH = 10  # stored items of a kind from which their average is used; ours
-SYNTHETIC = "synthetic."  # how the ids of the teacher's own tasks begin (planact_data/synthesis.py, which is slow to import)
+ATTEMPT = "validation attempt"  # kind in the store (planact_data/attempts.py)
+SYNTHETIC = "synthetic."  # how the ids of the teacher's own tasks begin (planact_data/synthesis.py, slow to import as attempts.py is)
 SAMPLE = 100  # stored items of a kind that are looked at; ours
 MARGIN = 0.15  # by which the items to come may differ from the stored ones on average; ours
 
@@ -69,7 +70,7 @@ SOLVED = Range(0.35, 0.75)  # of the episodes; the paper's fine-tuned actor solv
 USABLE = Range(0.4, 0.9)  # of the requests written: new, no leak, feasible; ours
 PLANNED = Range(0.8, 1.0)  # of the trajectories get a plan that passes; ours
 ACCEPTED = Range(0.4, 0.9)  # of the pairs written pass rules and verdict; ours
-CONCERNED = Range(0.2, 0.8)  # of the seed pairs belong to a failure class; ours
+CONCERNED = Range(0.3, 1.0)  # of the seed pairs are of a site with failures; ours
 ANSWERS = Range(1.0, 1.5)  # calls for one question, repairs included; ours
 
 
@@ -87,8 +88,10 @@ class Shape:
         return exactly(self.system) + page * self.pages + PLAN * self.plans + ACTION * turns * self.episode
 
 
+EPISODE = Shape(250, Range(20, 100), pages=1, episode=0.5)  # each of its calls
 SHAPES = {  # by kind in the store; system prompts measured, the rest ours
-    TRAJECTORY: Shape(250, Range(20, 100), pages=1, episode=0.5),
+    TRAJECTORY: EPISODE,
+    ATTEMPT: EPISODE,
     "query": Shape(300, Range(150, 500), pages=1),
     "feasibility": Shape(180, Range(5, 120), pages=1),
     "judge": Shape(200, Range(5, 150), pages=1, episode=1),
@@ -98,7 +101,7 @@ SHAPES = {  # by kind in the store; system prompts measured, the rest ours
     "expansion": Shape(390, PLAN * WANTED + Range(200, 600), pages=SEEDS, plans=SEEDS),
     "pair verdict": Shape(250, Range(50, 600), pages=3, plans=WANTED),
     "failure classes": Shape(230, Range(100, 600), pages=10, plans=10, episode=10),
-    "failure class": Shape(600, Range(40, 200), plans=1),
+    "failure class of a pair": Shape(600, Range(40, 200), plans=1),
     "variant": Shape(450, PLAN + Range(20, 60), pages=1, plans=1),
     "reasoning": Shape(450, Range(100, 2000), pages=1, plans=2, episode=1),  # reasoning models think before they write it
 }
@@ -117,8 +120,8 @@ class StageEstimate:
     completion: Range
 
     def usd(self, endpoint: Endpoint | None) -> Range | None:
-        """Dollars. None when the price is unknown; nothing when no endpoint is asked, or nothing is left to ask it."""
-        if endpoint is None or not self.calls.high:
+        """Dollars; None when the price is unknown. The scripted teacher (no endpoint) and vLLM in this process (no URL) are free."""
+        if endpoint is None or not endpoint.base_url or not self.calls.high:
             return NOTHING
         if endpoint.usd_per_m_prompt is None or endpoint.usd_per_m_completion is None:
             return None
@@ -134,6 +137,9 @@ class Stored:
     tried: frozenset[str] = frozenset()  # ids of the tasks with a trajectory
     turns: Range | None = None  # of an episode
     solved: Range | None = None  # share of the episodes
+
+    def count(self, kind: str) -> int:
+        return self.counts.get(kind, 0)
 
 
 def read_stored(path: Path) -> Stored:
@@ -172,7 +178,7 @@ def estimate(recipe: Recipe, suite: Suite, runs: Path, kinds: Collection[str]) -
         if usage := stored.usage.get(kind):
             work = (left * around(n) for n in (usage.calls, usage.prompt_tokens, usage.completion_tokens))
         else:
-            calls, shape = left * (turns if kind == TRAJECTORY else ANSWERS), SHAPES.get(kind, SHAPES["reasoning"])
+            calls, shape = left * (turns if kind in (TRAJECTORY, ATTEMPT) else ANSWERS), SHAPES.get(kind, SHAPES["reasoning"])
             work = (calls, calls * shape.prompt(page, turns), calls * shape.answer)
         found.append(StageEstimate(stage, role, wanted, done, *work))
     return found
@@ -185,7 +191,7 @@ def _stages(
     data = recipe.data
     pool = {task.id: task for task in suite.tasks("train")}
     seeds = min(data.tasks or len(pool), len(pool))
-    share, count = stored.solved or SOLVED, lambda kind: stored.counts.get(kind, 0)
+    share, count = stored.solved or SOLVED, stored.count
     yield "seed roll-outs", TRAJECTORY, "actor", exactly(seeds), len(stored.tried & pool.keys())
     solved = exactly(seeds) * share
     if data.synthetic:
@@ -219,9 +225,9 @@ def _stages(
 
 def _targeting(recipe: Recipe, suite: Suite, planned: Range, stored: Stored) -> Iterator[tuple[str, str, str, Range, int]]:
     if not recipe.data.failures_of:
-        tried = {task.id for task in suite.tasks("validation")}
-        yield "validation roll-outs", TRAJECTORY, "actor", exactly(len(tried)), len(stored.tried & tried)
+        yield "validation attempts", ATTEMPT, "actor", exactly(len(suite.tasks("validation"))), stored.count(ATTEMPT)
     sites = len({site_of(task.start_url) for task in suite.tasks("train")})
-    yield "failure classes", "failure classes", "teacher", Range(1, sites), stored.counts.get("failure classes", 0)
-    yield "pairs by class", "failure class", "teacher", planned, stored.counts.get("failure class", 0)
-    yield "variants", "variant", "teacher", exactly(recipe.data.targeted) / ACCEPTED, stored.counts.get("variant", 0)
+    yield "failure classes", "failure classes", "teacher", Range(1, sites), stored.count("failure classes")
+    classified = "failure class of a pair"
+    yield "pairs by class", classified, "teacher", planned * CONCERNED, stored.count(classified)
+    yield "variants", "variant", "teacher", exactly(recipe.data.targeted) / ACCEPTED, stored.count("variant")
