@@ -92,10 +92,9 @@ async def expand(
             batch.pairs = [pair for pair in batch.pairs if _is_fresh(pair, batch.site, gate, counts)]
         judged = [batch for batch in wave if batch.pairs]
         await desk.each("verdicts on pairs", judged, lambda batch: _judge(batch, teacher, desk, counts), [pair_checks.KIND])
-        before = len(accepted)
         for batch in wave:
             accepted += _take(batch, target - len(accepted), counts)
-        size = _wave_size(target - len(accepted), len(wave), len(accepted) - before)
+        size = _wave_size(target - len(accepted), wave)
     counts.batches = sum(site.batches for site in sites)
     if len(accepted) < target:
         done = ", ".join(site.name for site in sites) or "there is no seed pair"
@@ -130,9 +129,11 @@ def _next_batches(sites: Sequence[Site], size: int, seed: int) -> list[Batch]:
     return batches
 
 
-def _wave_size(missing: int, asked: int, brought: int) -> int:
-    """As many batches as bring the `missing` pairs when they are like the `asked` ones, within bounds."""
-    return min(ceil(missing * asked / max(brought, 1)), GROWTH * asked)
+def _wave_size(missing: int, last: Sequence[Batch]) -> int:
+    """As many batches as bring the `missing` pairs when they are like those of the last wave, of sites that go on; within bounds."""
+    going = [batch for batch in last if not batch.site.done]
+    brought = sum(len(batch.pairs) for batch in going)
+    return max(1, min(ceil(missing * len(going) / max(brought, 1)), GROWTH * len(last)))
 
 
 async def _write(batch: Batch, teacher: LLM, desk: Desk, counts: Counts) -> None:

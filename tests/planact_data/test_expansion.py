@@ -184,6 +184,20 @@ async def test_a_site_that_is_given_up_does_not_hold_up_another(tmp_path, capsys
     assert "WARNING" not in capsys.readouterr().err
 
 
+async def test_what_a_site_writes_after_it_was_given_up_is_not_taken(tmp_path):
+    """Or it would depend on the size of a wave: the shop's lists from the 25th on are new, and 60 lists are asked for at once."""
+    forum = Observation("", "textbox 'Search products'", "http://forum.x/", "The Forum")
+
+    def write(user):
+        late = int(re.search(r"This is list (\d+) ", user)[1]) >= 25
+        return ten_things(user) if "Lamp 9" in user or late else ["Candle holder"]
+
+    _, counts = await run(tmp_path, [*lamps(2), seed_about("Lamp 9", forum)], 600, answering(write), held_out=())
+    assert counts["accepted by site"] == {"forum.x": 599, "shop.x": 1}
+    # 30 lists of the shop: one brings a pair, 23 the same again, 6 come too late; the forum's last list has one pair too many
+    assert counts["rejected"] == {"near-duplicate": 23, "not needed": 61}
+
+
 async def test_answers_that_cannot_be_read_are_counted_and_end_too(tmp_path, capsys):
     pairs, counts = await run(tmp_path, lamps(2), 10, ScriptedLLM(lambda messages: "I would rather not."), held_out=())
     assert pairs == [] and counts["answers without pairs"] == {"format": counts["batches"]} and counts["pairs written"] == 0
