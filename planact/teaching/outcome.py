@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Mapping, Sequence
 
 from planact.actions import MAX_RESPONSE, describe_action, render_action, strip_thinking
 from planact.prompts import Message
+from planact.shorten import count_tokens, shorten
 from planact.teaching import AnswerError
 from planact.types import Observation, Turn
 
+JUDGE_PAGE = 8_000  # tokens of the final page; ours
 ORM_CONTEXT = 16_384  # tokens of a prompt (WebRL)
 ORM_THRESHOLD = 0.5  # probability of YES from which a trajectory counts as solved (WebRL)
-BYTES_PER_TOKEN = 2.5  # of UTF-8: prose has about 4, but pages are full of ids, digits and brackets; a guess on the safe side, ours
-TEMPLATE_TOKENS = 64  # what a chat template adds to the two messages; ours
-SHARES = {"intent": 8, "history": 2}  # a field may take one in so many of the tokens that are left to it; ours
 
 JUDGE_SYSTEM = """You judge whether a web agent has done what a user asked for. You get the request, the agent's actions in their order, the
 page that was open at the end and the agent's answer. Judge by what they show, not by what the agent may have meant:
-- a question is met when the answer is right and complete, and the pages visited bear it out;
+- a question is met when the answer is complete, the actions led to where it stands, and the final page does not speak against it;
 - a change is met when the actions made it with every value that was asked for, and nothing else was changed;
 - a page that was asked for must be the one that is open at the end;
 - "N/A" as the answer is right only when the site cannot do what was asked.
@@ -41,7 +42,8 @@ _VERDICT = re.compile(r"\**verdict:\**[ \t]*\**(not[ \t]+)?solved\**\.?", re.I)
 def judge_messages(intent: str, turns: Sequence[Turn], final: Observation, answer: str) -> list[Message]:
     """Ask a judge for a verdict in words."""
     actions = "\n".join(f"{n}. {describe_action(turn.action) if turn.action else 'unreadable answer'}" for n, turn in enumerate(turns, 1))
-    user = f"## Request\n{intent}\n\n## Actions\n{actions}\n\n## Final Page\n{final.outline}\n\n## Answer\n{answer or '(none)'}"
+    page = shorten(final.outline, JUDGE_PAGE, f"{intent}\n{answer}")
+    user = f"## Request\n{intent}\n\n## Actions\n{actions}\n\n## Final Page\n{page}\n\n## Answer\n{answer or '(none)'}"
     return [{"role": "system", "content": JUDGE_SYSTEM}, {"role": "user", "content": user}]
 
 
@@ -61,31 +63,20 @@ def render_verdict(reasons: str, solved: bool) -> str:
 def orm_messages(intent: str, turns: Sequence[Turn], final: Observation) -> list[Message]:
     """Ask an outcome reward model for YES or NO.
 
-    Tokens are estimated from the bytes. What does not fit into ORM_CONTEXT is cut: first the end of the page, and the
-    earliest actions only where they alone take half of it.
+    Tokens are estimated by `count_tokens`, and a tenth of ORM_CONTEXT is left for its error and for the chat template. A final
+    page that is too long loses whole nodes; the earliest actions are left out only where all of them would take half of the room.
     """
-    room = int((ORM_CONTEXT - TEMPLATE_TOKENS) * BYTES_PER_TOKEN) - len(_bytes(ORM_SYSTEM + _orm_user("", "", "")))
-    intent = _cut(intent.strip(), room // SHARES["intent"])
-    room -= len(_bytes(intent))
+    room = ORM_CONTEXT * 9 // 10 - count_tokens(ORM_SYSTEM + _orm_user(intent, "", ""))
     lines = ["; ".join((render_action(t.action, "webrl") if t.action else t.response.strip()).splitlines()) for t in turns]
-    history = _cut("\n".join(lines)[::-1], room // SHARES["history"])[::-1]
-    room -= len(_bytes(history))
-    user = _orm_user(intent, history, _cut(final.text.strip(), room))
+    used = list(accumulate(count_tokens(line) + 1 for line in reversed(lines)))
+    shown = bisect_right(used, room // 2)
+    room -= used[shown - 1] if shown else 0
+    user = _orm_user(intent, "\n".join(lines[len(lines) - shown :]), shorten(final.text, room, intent).strip())
     return [{"role": "system", "content": ORM_SYSTEM}, {"role": "user", "content": user}]
 
 
 def _orm_user(intent: str, history: str, page: str) -> str:
-    return f"The User Intent:\n{intent}\n\nAction History:\n{history}\n\nThe Current Screenshot:\n{page}"
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # a lone surrogate is sent as a question mark
-
-
-def _cut(text: str, size: int) -> str:
-    """The beginning of `text`, in whole characters, that has at most `size` bytes."""
-    data = _bytes(text)
-    return text if len(data) <= size else data[:size].decode("utf-8", "ignore")
+    return f"The User Intent:\n{intent.strip()}\n\nAction History:\n{history}\n\nThe Current Screenshot:\n{page}"
 
 
 def p_yes(top_logprobs: Mapping[str, float]) -> float | None:

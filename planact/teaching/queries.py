@@ -7,7 +7,9 @@ from typing import Sequence
 
 from planact.actions import MAX_RESPONSE, strip_thinking
 from planact.prompts import Message
+from planact.shorten import shorten
 from planact.teaching import AnswerError
+from planact.teaching.pairs import MAX_PAGE
 from planact.types import Observation
 
 SEEDS = 5  # requests shown to the teacher (paper 4.1)
@@ -38,7 +40,8 @@ _VERDICT = re.compile(r"\[(YES|NO)\]", re.I)
 
 def query_messages(page: Observation, seeds: Sequence[str]) -> list[Message]:
     """Ask for WANTED requests like `seeds` for the site that `page` is the first page of."""
-    user = f"## First Page\n{page.outline}\n\n## Requests\n{render_queries([' '.join(seed.split()) for seed in seeds])}"
+    known = render_queries([" ".join(seed.split()) for seed in seeds])
+    user = f"## First Page\n{shorten(page.outline, MAX_PAGE, known)}\n\n## Requests\n{known}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
 
 
@@ -69,7 +72,7 @@ def render_queries(requests: Sequence[str]) -> str:
 
 def feasibility_messages(intent: str, page: Observation) -> list[Message]:
     """Ask whether a request can be met from `page`."""
-    user = f"## Request\n{intent}\n\n## First Page\n{page.outline}"
+    user = f"## Request\n{intent}\n\n## First Page\n{shorten(page.outline, MAX_PAGE, intent)}"
     return [{"role": "system", "content": FEASIBILITY_SYSTEM}, {"role": "user", "content": user}]
 
 

@@ -38,6 +38,11 @@ async def test_a_batch_of_different_lengths_gets_what_each_would_get_alone(llm, 
     assert len({prompt for _, _, prompt, *_ in together}) > 3  # so rows were padded
 
 
+async def test_log_probabilities_are_asked_of_another_server(llm):
+    with pytest.raises(ModelError, match="tells no log-probabilities; serve it with vLLM"):
+        await ask(llm, "red", top_logprobs=5)
+
+
 async def test_the_same_holds_for_a_model_of_noise(base):
     # Its answers never end by themselves, so every token of 30 counts; the shortest prompt is padded by hundreds of tokens.
     noise = LocalLLM(base)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planact.shorten import count_tokens
 from planact.teaching import AnswerError
 from planact.teaching.outcome import (
-    BYTES_PER_TOKEN,
     JUDGE_SYSTEM,
     ORM_CONTEXT,
     ORM_SYSTEM,
@@ -84,33 +84,39 @@ def test_the_reward_model_gets_webrls_layout():
     )
 
 
-LIMIT = ORM_CONTEXT * BYTES_PER_TOKEN  # bytes
-
-
 def size(messages):
-    return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    return sum(count_tokens(message["content"]) for message in messages)
 
 
-def test_a_long_page_loses_its_end_and_nothing_else_is_cut():
-    long = "".join(f"[{n}] link 'Lamp'\n" for n in range(10_000))
+def head(messages):
+    return messages[1]["content"].split("The Current Screenshot:\n")[0]
+
+
+def test_a_long_page_loses_nodes_and_nothing_else_is_cut():
+    long = "\n".join(["page 'Shop'", *(f"link 'Lamp {n}' [{n}]" for n in range(5_000)), "text 'the cart holds a lamp'"])
     messages = orm_messages("What is in the cart?", TURNS, page(long))
-    head, shown = messages[1]["content"].split("The Current Screenshot:\n")
-    assert head == orm_messages("What is in the cart?", TURNS, page(""))[1]["content"].split("The Current Screenshot:\n")[0]
-    assert long.startswith(shown) and LIMIT - 300 < size(messages) <= LIMIT
+    shown = messages[1]["content"].split("The Current Screenshot:\n")[1].splitlines()
+    assert head(messages) == head(orm_messages("What is in the cart?", TURNS, page("")))
+    assert shown[0] == "page 'Shop'" and "text 'the cart holds a lamp'" in shown  # which the request is about
+    assert {line for line in shown if "nodes left out" not in line} <= set(long.splitlines())
+    assert 0.85 * ORM_CONTEXT < size(messages) <= 0.9 * ORM_CONTEXT
 
 
-def test_of_a_long_history_the_last_actions_stay():
-    turns = [turn(n, Action(Op.TYPE, "3", "x" * 1000)) for n in range(60)] + [turn(60, Action(Op.STOP, text="done"))]
-    content = orm_messages("What is in the cart?", turns, page("y" * 100_000))[1]["content"]
-    assert 'exit(message="done")\n\nThe Current Screenshot:' in content
-    assert content.count("y") > 0.4 * LIMIT
+def test_of_a_long_history_the_last_actions_stay_and_leave_half_of_the_room_to_the_page():
+    turns = [turn(n, Action(Op.TYPE, "3", f"{n}: " + "long text " * 200)) for n in range(60)] + [turn(60, Action(Op.STOP, text="done"))]
+    messages = orm_messages("What is in the cart?", turns, page("\n".join(f"link 'Lamp {n}' [{n}]" for n in range(5_000))))
+    history = head(messages).split("Action History:\n")[1].strip().splitlines()
+    assert history[-1] == 'exit(message="done")' and 10 < len(history) < 30
+    assert [line.split('"')[3].split(":")[0] for line in history[:-1]] == [str(n) for n in range(61 - len(history), 60)]
+    assert 0.4 * ORM_CONTEXT < count_tokens(head(messages)) < 0.5 * ORM_CONTEXT and size(messages) <= 0.9 * ORM_CONTEXT
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.sampled_from([1, 5_000]), st.sampled_from([1, 5_000]))
 def test_no_prompt_is_longer_than_the_context(intent, typed, seen, more, much):
     turns = [turn(0, Action(Op.TYPE, "1", typed * more)), turn(1, None, seen * much)]
-    assert size(orm_messages(intent * more, turns, page(seen * much))) <= LIMIT
+    final = page("page 'x'\n" + "\n".join([f"text {seen!r}"] * much))
+    assert size(orm_messages(intent, turns, final)) <= 0.9 * ORM_CONTEXT
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planact.shorten import count_tokens
 from planact.teaching import AnswerError
+from planact.teaching.pairs import MAX_PAGE
 from planact.teaching.queries import (
     FEASIBILITY_SYSTEM,
     LENGTHS,
@@ -33,6 +36,13 @@ def test_the_teacher_sees_the_first_page_without_ids_and_the_seeds_in_order():
     system, user = query_messages(PAGE, ["Buy a lamp", "How much is\na kettle?"])
     assert system == {"role": "system", "content": SYSTEM}
     assert user["content"] == "## First Page\npage 'Shop' link 'Cart'\n\n## Requests\n1. Buy a lamp\n2. How much is a kettle?"
+
+
+def test_of_a_long_page_the_teacher_sees_what_the_requests_are_about():
+    long = replace(PAGE, outline="\n".join(["page 'Shop'", *(f"link 'Item {n}'" for n in range(2_000)), "link 'Blue lamp'"]))
+    for messages in (query_messages(long, ["Buy the blue lamp"]), feasibility_messages("Buy the blue lamp", long)):
+        shown = messages[1]["content"]
+        assert "link 'Blue lamp'" in shown and "nodes left out" in shown and count_tokens(shown) < MAX_PAGE + 50
 
 
 @given(lists)
