@@ -15,6 +15,7 @@ import os
 import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -107,6 +108,21 @@ class RunStore:
             if not replace:
                 raise StoreError(f"{self.path} already holds another value for {kind} {key!r}; pass replace=True to overwrite it")
             self._db.execute("UPDATE items SET value = ? WHERE kind = ? AND key = ?", (text, kind, key))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """The puts inside are one transaction: all of them are on disk when it ends, or none after an error."""
+        self._check_process()
+        with reported(self.path):
+            self._db.execute("BEGIN")
+        try:
+            yield
+            with reported(self.path):
+                self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def get(self, key: str, kind: str = "item") -> dict[str, Any] | None:
         """The stored value, or None. Raises StoreDamaged when it cannot be read."""

@@ -13,6 +13,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any, Mapping
 
 
@@ -233,7 +234,7 @@ def from_dict(kind: Any, data: Any) -> Any:
     if origin is tuple:
         return tuple(from_dict(args[0], v) for v in data)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         unknown = sorted(set(data) - set(hints))
         if unknown:
             raise TypeError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(hints)}")
@@ -241,3 +242,6 @@ def from_dict(kind: Any, data: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(data)
     return data
+
+
+_hints = cache(typing.get_type_hints)  # a fifth of a millisecond per call, for every stored item

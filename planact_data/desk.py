@@ -8,6 +8,7 @@ The same question again, in this run or a later one, is answered from the store.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from contextvars import ContextVar
@@ -17,9 +18,9 @@ from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 from planact.llm import LLM, Message, RequestRefused
 from planact.parallel import run_all
 from planact.progress import Progress
-from planact.store import RunStore
+from planact.store import RunStore, StoreError
 from planact.teaching import AnswerError
-from planact.types import Usage, content_hash, from_dict, to_dict
+from planact.types import Usage, content_hash
 
 MAX_TOKENS = 4096  # completion tokens of one answer; ours
 REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
@@ -75,6 +76,7 @@ class Desk:
     def __init__(self, store: RunStore, seed: int, in_flight: int):
         self.store, self.seed, self.in_flight = store, seed, in_flight
         self.tallies: dict[str, Tally] = {}
+        self._unsaved: list[tuple[str, str, dict[str, Any], asyncio.Future[None]]] = []  # kind, key, record
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())
@@ -86,7 +88,7 @@ class Desk:
         if record is None:
             _asked_anew.get([]).append(key)
             record = await self._converse(model, question)
-            self.store.put(key, record, kind=kind)
+            await self._save(kind, key, record)
         answer = self._read(record, question)
         tally = self.tally(kind)
         tally.asked += 1
@@ -117,7 +119,28 @@ class Desk:
                 rejected, complaint = error.reason, str(error)
             fix = f"That answer cannot be used: {complaint}. Write the whole answer again."
             messages += [{"role": "assistant", "content": text}, {"role": "user", "content": fix}]
-        return {"text": text, "rejected": rejected, "repairs": tries, "model": model.name, "usage": to_dict(usage)}
+        return {"text": text, "rejected": rejected, "repairs": tries, "model": model.name, "usage": dict(vars(usage))}
+
+    async def _save(self, kind: str, key: str, record: dict[str, Any]) -> None:
+        """Return when the record is on disk, in one transaction with those that other questions have to save at this moment."""
+        loop = asyncio.get_running_loop()
+        self._unsaved.append((kind, key, record, saved := loop.create_future()))
+        if len(self._unsaved) == 1:
+            loop.call_soon(self._commit)
+        await saved
+
+    def _commit(self) -> None:
+        waiting, self._unsaved = self._unsaved, []
+        error = None
+        try:
+            with self.store.together():
+                for kind, key, record, _ in waiting:
+                    self.store.put(key, record, kind=kind)
+        except StoreError as caught:
+            error = caught
+        for *_, saved in waiting:
+            if not saved.done():  # its question may have been cancelled
+                saved.set_exception(error) if error else saved.set_result(None)
 
     def _read(self, record: dict[str, Any], question: Question) -> Answer:
         """A stored record as an answer; its text is checked again, because a check may have become stricter since."""
@@ -127,7 +150,7 @@ class Desk:
                 value = question.check(record["text"])
             except AnswerError as error:
                 rejected = error.reason
-        return Answer(value, rejected, record["repairs"], from_dict(Usage, record["usage"]))
+        return Answer(value, rejected, record["repairs"], Usage(**record["usage"]))
 
     async def each(self, label: str, items: Iterable[Item], work: Callable[[Item], Awaitable[None]], kinds: Sequence[str]) -> None:
         """Await `work` for all items, `in_flight` at a time, under a progress bar that shows the tallies of `kinds`."""

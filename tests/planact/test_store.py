@@ -392,3 +392,19 @@ def test_killed_parent_leaves_no_lock_with_its_forked_child(path):
         parent.kill()
         parent.wait()
         RunStore.open(path, {"run": 1}).close()  # the child sleeps on
+
+
+def test_puts_that_go_together_are_all_there_or_none(path):
+    with RunStore.open(path, RECIPE) as store:
+        with store.together():
+            store.put("a", {"x": 1})
+            store.put("b", {"x": 2})
+        with store.together():
+            store.put("c", {"x": 3})
+            with pytest.raises(StoreError, match="another value for item 'a'"):
+                store.put("a", {"x": 4})
+        with pytest.raises(KeyError), store.together():
+            raise KeyError(store.put("e", {"x": 6}))
+        store.put("d", {"x": 5})
+    with read_run(path) as run:
+        assert dict(run.items()) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 3}, "d": {"x": 5}}
