@@ -9,15 +9,16 @@ taken apart into system prompt, pages, actions and plans (`SHAPES`), whose sizes
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from planact.layout import data_store
+from planact.prompts import executor_messages
 from planact.recipe import Endpoint, Recipe
 from planact.store import RunStore, read_run
 from planact.teaching.expansion import SEEDS, WANTED
-from planact.types import Usage
+from planact.types import Observation, Usage
 from planact_data.pairs import site_of
 from planact_data.spending import usage_of
 from planact_data.trajectories import KIND as TRAJECTORY
@@ -66,7 +67,7 @@ PAGES = {"miniweb": Range(90, 200), "miniwob": Range(80, 300), "": Range(1500, 6
 TURNS = {"miniweb": Range(5, 10), "miniwob": Range(1, 4), "": Range(7.5, 13.4)}
 ACTION = Range(20, 60)  # tokens of one action as prompts name it; ours
 PLAN = Range(80, 400)  # tokens; ours
-SOLVED = Range(0.35, 0.75)  # of the episodes; the paper's fine-tuned actor solves 0.36 of the test tasks, training tasks are no harder
+SOLVED = Range(0.35, 0.95)  # of the episodes; the paper's fine-tuned actor solves 0.36 of the test tasks, miniweb's scripted one 0.9
 USABLE = Range(0.4, 0.9)  # of the requests written: new, no leak, feasible; ours
 PLANNED = Range(0.8, 1.0)  # of the trajectories get a plan that passes; ours
 ACCEPTED = Range(0.4, 0.9)  # of the pairs written pass rules and verdict; ours
@@ -88,10 +89,9 @@ class Shape:
         return exactly(self.system) + page * self.pages + PLAN * self.plans + ACTION * turns * self.episode
 
 
-EPISODE = Shape(250, Range(20, 100), pages=1, episode=0.5)  # each of its calls
+EPISODES = (TRAJECTORY, ATTEMPT)  # kinds whose items are asked for once a turn
 SHAPES = {  # by kind in the store; system prompts measured, the rest ours
-    TRAJECTORY: EPISODE,
-    ATTEMPT: EPISODE,
+    **dict.fromkeys(EPISODES, Shape(250, Range(20, 100), pages=1, episode=0.5)),
     "query": Shape(300, Range(150, 500), pages=1),
     "feasibility": Shape(180, Range(5, 120), pages=1),
     "judge": Shape(200, Range(5, 150), pages=1, episode=1),
@@ -178,10 +178,17 @@ def estimate(recipe: Recipe, suite: Suite, runs: Path, kinds: Collection[str]) -
         if usage := stored.usage.get(kind):
             work = (left * around(n) for n in (usage.calls, usage.prompt_tokens, usage.completion_tokens))
         else:
-            calls, shape = left * (turns if kind in (TRAJECTORY, ATTEMPT) else ANSWERS), SHAPES.get(kind, SHAPES["reasoning"])
+            calls, shape = left * (turns if kind in EPISODES else ANSWERS), SHAPES.get(kind, SHAPES["reasoning"])
+            shape = replace(shape, system=_actor_system(recipe)) if kind in EPISODES else shape
             work = (calls, calls * shape.prompt(page, turns), calls * shape.answer)
         found.append(StageEstimate(stage, role, wanted, done, *work))
     return found
+
+
+def _actor_system(recipe: Recipe) -> int:
+    """Tokens of the actor's system prompt, which a recipe has the choice of."""
+    system, *_ = executor_messages(recipe.agent, "", None, (), Observation("", "", ""))
+    return len(system["content"]) // 4
 
 
 def _stages(

@@ -45,12 +45,12 @@ def test_an_empty_store_is_estimated_from_the_constants(recipe, tmp_path):
     found = stages(recipe(tasks=100), tmp_path)
     assert list(found) == ["seed roll-outs", "grounded plans", "replans"]
     rolls, plans = found["seed roll-outs"], found["grounded plans"]
-    # 100 episodes of 5 to 10 turns; a call has 250 tokens, a page of 90 to 200, and half of the episode's actions of 20 to 60 tokens
+    # 100 episodes of 5 to 10 turns; a call has 3 tokens (compact), a page of 90 to 200, and half of the episode's actions of 20 to 60
     assert (rolls.role, rolls.wanted, rolls.done, rolls.calls) == ("actor", exactly(100), 0, Range(500, 1000))
-    assert rolls.prompt == Range(500 * (250 + 90 + 5 * 20 / 2), 1000 * (250 + 200 + 10 * 60 / 2))
+    assert rolls.prompt == Range(500 * (3 + 90 + 5 * 20 / 2), 1000 * (3 + 200 + 10 * 60 / 2))
     assert rolls.completion == Range(500 * 20, 1000 * 100)
-    # 0.35 to 0.75 of them are solved, and asked about once to one and a half times
-    assert plans.wanted == Range(35, 75) and plans.calls == Range(35, 112.5)
+    # 0.35 to 0.95 of them are solved, and asked about once to one and a half times
+    assert plans.wanted == Range(35, 95) and plans.calls == Range(35, 142.5)
 
 
 def test_every_stage_of_the_full_system_is_there_and_no_other(recipe, tmp_path):
@@ -82,10 +82,10 @@ def test_what_is_stored_is_not_made_again_and_tells_what_the_rest_will_use(recip
         for n in range(20):
             opened.put(str(n), answer(1000, 50, calls=2), kind="plan")
     plans = stages(hundred, tmp_path)["grounded plans"]
-    assert plans.done == 20 and plans.wanted == Range(35, 75)
-    # 15 to 55 are left, each of 1000 ± 15% prompt tokens, 50 ± 15% completion tokens, 2 ± 15% calls
-    assert (plans.prompt.low, plans.prompt.high) == pytest.approx((15 * 850, 55 * 1150))
-    assert (plans.completion.low, plans.calls.high) == pytest.approx((15 * 42.5, 55 * 2.3))
+    assert plans.done == 20 and plans.wanted == Range(35, 95)
+    # 15 to 75 are left, each of 1000 ± 15% prompt tokens, 50 ± 15% completion tokens, 2 ± 15% calls
+    assert (plans.prompt.low, plans.prompt.high) == pytest.approx((15 * 850, 75 * 1150))
+    assert (plans.completion.low, plans.calls.high) == pytest.approx((15 * 42.5, 75 * 2.3))
 
 
 def test_few_items_are_no_measure(recipe, tmp_path):
@@ -94,7 +94,7 @@ def test_few_items_are_no_measure(recipe, tmp_path):
         for n in range(9):
             opened.put(str(n), answer(10**6, 50), kind="plan")
     plans = stages(hundred, tmp_path)["grounded plans"]
-    assert plans.done == 9 and plans.calls == Range(26, 66) * ANSWERS and plans.prompt.high < 10**6
+    assert plans.done == 9 and plans.calls == Range(26, 86) * ANSWERS and plans.prompt.high < 10**6
 
 
 def test_episodes_in_the_store_measure_turns_and_the_share_that_is_solved(recipe, tmp_path, solved):
