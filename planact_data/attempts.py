@@ -41,7 +41,10 @@ def read_evaluation(path: Path, suite: Suite, tasks: Sequence[Task]) -> list[Tra
     known = {task.id: task for task in tasks}
     if strange := sorted(set(stored) - set(known)):
         raise _wrong(path, f"holds {strange[0]!r}, which is no {SPLIT} task of {suite.name}")
-    attempts = {key: from_dict(Trajectory, value) for key, value in stored.items()}
+    try:
+        attempts = {key: from_dict(Trajectory, value) for key, value in stored.items()}
+    except (TypeError, ValueError) as error:
+        raise _wrong(path, f"was made by another version of the loop ({error})") from error
     if changed := [key for key, attempt in attempts.items() if attempt.task_hash != known[key].hash]:
         raise _wrong(path, f"holds another task under the name {sorted(changed)[0]!r} than {suite.name} has now")
     return [attempts[task.id] for task in tasks if task.id in attempts]

@@ -27,6 +27,7 @@ SOURCE = "targeted"
 LABEL = "failure class"
 TEMPERATURE = 1.0  # of the writing of requests (WebRL; the paper does not say)
 BLOCK = 10  # seeds; ours
+LEAST = 0.2  # share of variants that is counted on to be accepted, however few were; ours
 MAX_IDLE = 3  # variants of a seed in a row that were not accepted, after which it gets no more; ours
 
 
@@ -61,7 +62,7 @@ async def write_variants(
     while len(accepted) < target and (going := [live for block in blocks if (live := [s for s in block if s.idle < MAX_IDLE])]):
         number += 1
         while going and len(accepted) < target:
-            size = ceil((target - len(accepted)) / BLOCK)
+            size = _batches(target - len(accepted), len(accepted), dropped.total())
             wave, going = [[Draft(one, number) for one in block] for block in going[:size]], going[size:]
             await _work_out(wave, distinct, teacher, desk, gate)
             for draft in chain.from_iterable(wave):
@@ -78,6 +79,12 @@ async def write_variants(
         "pairs accepted": len(accepted),
         "accepted by class": _by_class(accepted),
     }
+
+
+def _batches(missing: int, accepted: int, dropped: int) -> int:
+    """As many as bring the `missing` variants when those to come are like those before them."""
+    share = max(accepted / (accepted + dropped), LEAST) if accepted or dropped else 1
+    return ceil(missing / (BLOCK * share))
 
 
 def _by_class(pairs: Sequence[Pair]) -> dict[str, dict[str, int]]:

@@ -63,6 +63,14 @@ def test_test_tasks_are_refused_whatever_the_settings_say(tmp_path):
         read_evaluation(renamed, SUITE, TASKS)
 
 
+def test_a_run_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "run.sqlite"
+    with RunStore.open(path, SETTINGS) as run:
+        run.put(TASKS[0].id, to_dict(attempt(TASKS[0])) | {"colour": "red"}, TRAJECTORY)
+    with pytest.raises(RecipeError, match="another version of the loop .Trajectory has no field colour"):
+        read_evaluation(path, SUITE, TASKS)
+
+
 def test_what_is_no_store_is_named(tmp_path):
     with pytest.raises(RecipeError, match="data.failures_of: there is no run store at"):
         read_evaluation(tmp_path / "nothing.sqlite", SUITE, TASKS)
