@@ -22,11 +22,12 @@ MIN_NAME = 4  # characters of a name of one word; ours
 
 def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -> list[str]:
     """What `plan` states that no page up to turn `done` has shown, but a later page or action does."""
-    seen = "\n".join([intent, sights(turns[:done]), turns[done].observation.outline])
+    seen = plain("\n".join([intent, sights(turns[:done]), turns[done].observation.outline]))
     text = "\n".join(f"{step.reasoning}\n{step.step}" for step in plan.steps)
     names = {name for turn in turns[done:] if turn.action for name in _names(turn.action)}
-    said = {name for name in names if _says(text, name) and not shows(plain(seen), name)}
-    return sorted(said.union(unseen_values(text, seen, sights(turns[done:]))))
+    said = {name for name in names if _says(text, name) and not shows(seen, name)}
+    whole = {name for name in said if not any(name != other and name in other for other in said)}
+    return sorted(whole.union(unseen_values(text, seen, sights(turns[done:]))))
 
 
 def unseen_values(text: str, seen: str, elsewhere: str) -> list[str]:
@@ -48,6 +49,7 @@ def _names(action: Action) -> Iterator[str]:
         found = [action.text, *_TITLE_CASE.findall(action.text)]
     else:  # options of a menu are labels, unless they are people or things
         found = _TITLE_CASE.findall(action.text)
+    found += [word for name in found if _TITLE_CASE.fullmatch(name) for word in name.split()]  # a first name tells as much
     for name in found:
         one_word = not re.search(r"\s", name.strip())
         if not one_word or (len(name) >= MIN_NAME and re.search(r"[A-Z\d_.-]", name)):
@@ -62,7 +64,7 @@ def _says(text: str, name: str) -> bool:
     """
     title_case = _TITLE_CASE.fullmatch(name) is not None
     for found in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.I if title_case else 0):
-        before, after = text[: found.start()][-40:], text[found.end() :][:20]
+        before, after = text[max(0, found.start() - 40) : found.start()], text[found.end() : found.end() + 20]
         begins = re.search(r"(?:^|[.!?:\n])[ \n]*$", before)
         labels = re.search(rf"\b{_LABEL} ['\"]?$", before, re.I) or re.match(rf"['\"]? {_LABEL}\b", after, re.I)
         if not labels and (title_case or not begins):

@@ -75,6 +75,7 @@ NAMES = [  # step of the plan, what the future actions act on and write, what is
     ("Copper Kettle is the cheapest", [(Op.CLICK, "<a> Copper Kettle </a>", "")], ["Copper Kettle"]),
     ("Report Petra Winter", [(Op.STOP, "", "Petra Winter, 12 points")], ["Petra Winter"]),
     ("Give the issue to Petra Winter", [(Op.SELECT, "combobox 'Assignee'", "Petra Winter")], ["Petra Winter"]),
+    ("Ask whether Petra has it", [(Op.SELECT, "combobox 'Assignee'", "Petra Winter")], ["Petra"]),
     ("Search for fern-mailer", [(Op.SEARCH, "textbox 'Search'", "fern-mailer")], ["fern-mailer"]),
     ("Write that it keeps the tea warm", [(Op.TYPE, "textbox 'Text'", "it keeps the tea warm")], ["it keeps the tea warm"]),
     ("Open the one by Heron", [(Op.CLICK, "link 'Heron'", "")], ["Heron"]),
