@@ -10,6 +10,7 @@ import pytest
 from planact.recipe import RecipeError
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_envs.miniweb.teacher.knowledge import Habits
 from planact_envs.suites import World, load_suite, scorer_of
 
 FOREIGN = """
@@ -52,7 +53,7 @@ async def test_miniweb(name):
     assert isinstance(one, MiniwebEnv) and one.form == "html" and one is not other
     teacher = suite.teacher("short", "browsergym", 0.25, 3)
     assert isinstance(teacher, ScriptedTeacher)
-    assert (teacher.form, teacher.grammar, teacher.error_rate, teacher.seed) == ("short", "browsergym", 0.25, 3)
+    assert (teacher.habits, teacher.seed) == (Habits("short", "browsergym", 0.25), 3)
 
 
 def test_miniweb_in_chromium_is_the_same_benchmark():
