@@ -17,7 +17,7 @@ from planact.types import Action, Observation, Plan, Turn, content_hash
 
 SETS = ("full", "compact")
 PAST_PAGE = "** Simplified html **"  # stands for every page but the current one (WebRL, paper A.4)
-RENDERING = 1  # raise it when the code below writes anything differently
+RENDERING = 1  # raise it when the code below, or planact/shorten.py, writes anything differently
 MAX_RAW = 300  # characters of an unreadable answer that stay in the history; ours
 
 Message = dict[str, str]

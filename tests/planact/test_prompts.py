@@ -24,6 +24,7 @@ from planact.prompts import (
     replanner_messages,
 )
 from planact.recipe import Agent
+from planact.shorten import count_tokens
 from planact.store import RunStore
 from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
 from planact_data import trajectories
@@ -61,6 +62,8 @@ AGENTS = [  # every observation form, grammar and prompt set, and several length
     Agent(observation="short", grammar="browsergym", prompts="compact", plan_history=2),
     Agent(observation="axtree", grammar="webrl", prompts="full", plan_history=None, cot=True),
     Agent(observation="short", grammar="browsergym", prompts="compact", plan_history=1, cot=True),
+    Agent(observation="axtree", grammar="webrl", prompts="compact", plan_history=1, max_page_tokens=150),
+    Agent(observation="html", grammar="browsergym", prompts="full", plan_history=1, max_page_tokens=220, cot=True),
 ]
 KINDS = ("plan", "replan", "act", "act_dynamic", "react")
 
@@ -68,7 +71,9 @@ KINDS = ("plan", "replan", "act", "act_dynamic", "react")
 @pytest.fixture(
     scope="module",
     params=AGENTS,
-    ids=lambda agent: f"{agent.observation}-{agent.grammar}-{agent.prompts}-{agent.plan_history}{'-cot' * agent.cot}",
+    ids=lambda agent: (
+        f"{agent.observation}-{agent.grammar}-{agent.prompts}-{agent.plan_history}{'-cot' * agent.cot}-{agent.max_page_tokens}"
+    ),
 )
 def built(request, tmp_path_factory):
     """An agent, and for each task all rows by kind, made as scripts/build_data.py makes them."""
@@ -159,6 +164,16 @@ def test_rows_are_told_apart(built):
             kept = turn if agent.plan_history is None else min(turn, agent.plan_history)
             assert sum(m["role"] == "assistant" for m in row["prompt"]) == kept
             assert row["prompt"][-1]["content"].count(PAST_PAGE) == 0
+
+
+def test_the_pages_of_an_agent_with_a_limit_are_short(built):
+    """All kinds meet pages that are longer than the limit, or the comparison with the loop would say nothing about it."""
+    agent, of_task = built
+    for kind in KINDS:
+        lasts = [row["prompt"][-1]["content"] for rows in of_task.values() for row in rows[kind]]
+        cut = [text for text in lasts if "\n(nodes left out: " in text]
+        assert bool(cut) == (agent.max_page_tokens is not None)
+        assert all(count_tokens(text) <= agent.max_page_tokens + 120 for text in cut)  # request and past actions stand there too
 
 
 def test_rows_hold_answers_that_the_parsers_read(built):
