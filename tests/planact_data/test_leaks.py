@@ -216,7 +216,7 @@ def test_a_thousand_held_out_requests_are_searched_in_a_millisecond():
     started = time.process_time()
     for intent in intents:
         whole.refusal(intent, plan("Search for 'it'", "Report the price"))
-    assert (time.process_time() - started) / len(intents) < 0.002  # seconds; measured: 0.0003
+    assert (time.process_time() - started) / len(intents) < 0.002  # seconds; measured: 0.0002
 
 
 @given(st.text(), st.lists(st.text(), max_size=5))
