@@ -14,6 +14,8 @@ import yaml
 
 from planact_data.rows import COT_KINDS, KINDS
 
+GATE = "nearest held-out requests"  # key of the leak gate's summary among the counts
+
 _MEANING = {
     "plan": "request and first page → plan",
     "replan": "request, earlier plan, past actions and current page → plan of what is left",
@@ -47,16 +49,16 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def write_card(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write README.md beside the parquet files. Of the manifest only `rows` and `settings` must be there."""
     rows = {kind: manifest["rows"][kind] for kind in (*KINDS, *COT_KINDS) if kind in manifest["rows"]}
-    settings = manifest["settings"]
+    settings, counts = manifest["settings"], manifest.get("counts", {})
     sections = [
         f"# Plan-and-Act rows from {settings['suite']} {settings['suite_version']}",
         _ABOUT,
-        _rows(rows),
+        _rows(rows, settings),
         f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("owner/name", "{next(iter(rows), "plan")}")["train"]\n```',
         _section("How they were made", _stages(settings)),
-        _section("What was dropped and why", _bullets(manifest.get("counts", {}))),
+        _section("What was dropped and why", _bullets({key: count for key, count in counts.items() if key != GATE})),
         _section("What the teachers were asked", _questions(manifest.get("questions", {}))),
-        _section("Leak gate", _leaks(manifest.get("counts", {}))),
+        _section("Leak gate", _leaks(counts.get(GATE, {}))),
         _section("Licence", _licence(manifest)[1]),
         _section("Known limits", [f"- {limit}" for limit in _LIMITS]),
         _section("Build them again", _command(manifest)),
@@ -99,7 +101,7 @@ def _section(title: str, lines: list[str]) -> str:
     return "\n".join([f"## {title}", "", *lines]) if lines else ""
 
 
-def _rows(rows: Mapping[str, Any]) -> str:
+def _rows(rows: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     lines = ["| configuration | row | rows | from | dropped |", "|---|---|---|---|---|"]
     for kind, entry in rows.items():
         meaning = _MEANING[kind.removesuffix("_cot")] + (", after reasoning in `<think>` tags" if kind in COT_KINDS else "")
@@ -107,6 +109,9 @@ def _rows(rows: Mapping[str, Any]) -> str:
         dropped = {"exact duplicates": entry.get("duplicates dropped", 0)} | entry.get("dropped", {})
         told = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         lines.append(f"| `{kind}` | {meaning} | {entry['rows']} | {source} | {told} |")
+    if limits := settings.get("max_rows"):
+        told = ", ".join(f"`{kind}` {limit}" for kind, limit in limits.items())
+        lines += ["", f"Where there were more rows than this, as many were drawn at random: {told}."]
     kept = [f"`{kind}` {entry['kept tokens']:.0%}" for kind, entry in rows.items() if entry.get("kept tokens") is not None]
     if kept:
         lines += ["", f"Long pages were shortened by whole nodes; share of the pages' tokens that was kept: {', '.join(kept)}."]
@@ -148,8 +153,7 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def _leaks(counts: Mapping[str, Any]) -> list[str]:
-    gate = counts.get("nearest held-out requests")
+def _leaks(gate: Mapping[str, Any]) -> list[str]:
     if not gate:
         return []
     return [

@@ -91,7 +91,7 @@ def _parquet_texts(path: Path) -> Iterator[tuple[str, str]]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=BATCH):
             for record in batch.to_pylist():
-                yield from ((f"row {row}, column {column}", text) for column, value in record.items() for text in _texts(value))
+                yield from ((f"row {row}, column {column}", "\n".join(_texts(value))) for column, value in record.items())
                 row += 1
 
 

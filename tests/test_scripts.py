@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planact.layout import data_folder
+from planact.layout import data_folder, data_store
 from planact.store import read_run
 from planact_envs.suites import load_suite
 from planact_eval.runner import evaluate
@@ -203,14 +203,15 @@ def test_ctrl_c_while_rows_are_built(small, changes, tmp_path):
     code, said = interrupt(command, "trajectories: 1/120")
     assert code == 130 and SAID in said and "Traceback" not in said
 
-    folder = data_folder(small("react", "data.tasks=120"), load_suite("miniweb-short").version, tmp_path)
-    with read_run(folder / "run.sqlite") as store:
+    recipe, version = small("react", "data.tasks=120"), load_suite("miniweb-short").version
+    folder, path = data_folder(recipe, version, tmp_path), data_store(recipe, version, tmp_path)
+    with read_run(path) as store:
         kept = dict(store.items("trajectory"))
     assert 1 <= len(kept) < 120 and not (folder / "manifest.json").exists()
     again = run(command)
     assert again.returncode == 0 and (folder / "react.parquet").exists()
     assert f"trajectories: {len(kept) + 1}/120" in again.stderr
-    with read_run(folder / "run.sqlite") as store:
+    with read_run(path) as store:
         after = dict(store.items("trajectory"))
     assert len(after) == 120 and {key: after[key] for key in kept} == kept
 
@@ -227,11 +228,11 @@ def test_ctrl_c_while_tasks_are_run(small, changes, tmp_path, capfd):
 
 
 def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs):
-    folder = data_folder(small("react"), load_suite("miniweb-short").version, runs)
+    recipe, version = small("react"), load_suite("miniweb-short").version
+    folder, store = data_folder(recipe, version, runs), data_store(recipe, version, runs)
     (folder / "manifest.json").unlink()
-    store = folder / "run.sqlite"
     store.write_bytes(store.read_bytes()[: store.stat().st_size // 3])
-    for path in folder.glob("run.sqlite-*"):
+    for path in store.parent.glob("run.sqlite-*"):
         path.unlink()
     torn = store.read_bytes()
     arguments = ["--config", "recipes/tiny/react.yaml", *settings(changes), "--runs", runs]
@@ -241,7 +242,7 @@ def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs)
     [command] = re.findall(r"type: (mv .*)$", done.stderr, re.M)
     subprocess.run(command, shell=True, check=True)
     assert call("build_data.py", *arguments).returncode == 0
-    assert (folder / "manifest.json").exists() and torn in [path.read_bytes() for path in folder.glob("run.sqlite.damaged*")]
+    assert (folder / "manifest.json").exists() and torn in [path.read_bytes() for path in store.parent.glob("run.sqlite.damaged*")]
 
 
 def test_a_whole_table_in_one_command_and_nothing_the_second_time(changes, runs, tmp_path):

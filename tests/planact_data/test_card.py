@@ -107,6 +107,11 @@ def test_the_share_of_kept_tokens_is_told_where_pages_were_shortened(tmp_path):
     assert "share of the pages' tokens that was kept: `plan` 62%." in text
 
 
+def test_rows_that_were_drawn_are_told(tmp_path):
+    _, text = card(tmp_path, settings=MANIFEST["settings"] | {"max_rows": {"act": 31}})
+    assert "Where there were more rows than this, as many were drawn at random: `act` 31." in text
+
+
 def test_stages_are_those_that_the_recipe_has(tmp_path):
     _, text = card(tmp_path)
     made = section(text, "How they were made")
@@ -126,6 +131,7 @@ def test_what_was_dropped_and_why(tmp_path):
         "- expansion:",
         "  - rejected:",
     ]
+    assert "similarity" not in section(text, "What was dropped and why")  # has a section of its own
     asked = section(text, "What the teachers were asked").splitlines()
     assert asked[2] == "| plan | 8 | 7 | 1 spans | 6 | 12345 | 678 | 1.50 |"
     assert asked[3] == "| query | 1 | 0 | 1 refused: a \\| b c | 0 | 0 | 0 | unknown |"  # a server's words stay in their cell
