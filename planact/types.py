@@ -124,7 +124,7 @@ class Usage:
 class FailureInfo:
     """Why something did not work; the one type behind feedback text, replanning reasons and error counts."""
 
-    kind: str  # "format", "grounding", "environment", "model", "plan"
+    kind: str  # "format", "grounding", "environment", "model", "plan"; of a whole episode, one of planact.failures
     message: str
 
 

@@ -19,7 +19,7 @@ from planact.types import FailureInfo, Plan, Trajectory
 
 FAILURES = 20  # shown in one question at most; ours
 MAX_ACTIONS = 15  # of one failure, the last ones; ours
-MAX_LINE = 200  # characters of one action, step or title; ours
+MAX_LINE = 200  # characters of one action, step, title or error; ours
 MAX_CLASSES = 5  # of one site; the paper has 1 to 4
 NAME_LENGTHS = range(3, 81)  # characters; ours
 OTHER = "Other"
@@ -69,7 +69,7 @@ def _failure(number: int, failed: Trajectory, why: FailureInfo) -> str:
     return "\n".join(
         [
             f"## Failure {number}",
-            f"Request: {_line(failed.intent)}",
+            f"Request: {' '.join(failed.intent.split())}",
             f"Rule: {why.kind}: {_line(why.message)}",
             f"Plan:\n{_lines(render_steps(last.plan)) or '(none)'}",
             "Actions:",

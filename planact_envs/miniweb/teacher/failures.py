@@ -10,12 +10,12 @@ from typing import Sequence
 
 from planact.llm import Message
 from planact.teaching.failures import MAX_CLASSES, FailureClass, render_classes, render_classification
-from planact_envs.miniweb.teacher.knowledge import Habits, requests
+from planact_envs.miniweb.teacher.knowledge import Habits, requests, solution_of
 from planact_envs.miniweb.templates import Template
 
-_REQUEST = re.compile(r"^Request: (?P<intent>.*)$", re.M)
-_NAME = re.compile(r"^Name: (?P<name>.*)$", re.M)
-_QUERY = re.compile(r"^## User Query\n(?P<intent>.*)$", re.M)
+_REQUEST = re.compile(r"^Request: (.*)$", re.M)
+_NAME = re.compile(r"^Name: (.*)$", re.M)
+_QUERY = re.compile(r"^## User Query\n(.*)$", re.M)
 
 _GOALS = {
     "find": "The agent looks in the wrong place or reports nothing. It must open the page of what is asked for and report what is there",
@@ -29,10 +29,11 @@ _GOALS = {
 
 def classes(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
     """The templates that failed most often. Wrong answers have no blocks, or name one of the requests."""
-    intents = [match["intent"] for match in _REQUEST.finditer(messages[1]["content"])]
-    failed = Counter(requests()[intent].template.name for intent in intents if intent in requests())
-    templates = {request.template.name: request.template for intent in intents if (request := requests().get(intent))}
-    found = [_class_of(templates[name]) for name, _ in failed.most_common(MAX_CLASSES)]
+    intents = _REQUEST.findall(messages[1]["content"])
+    for intent in intents:
+        solution_of(intent)  # says so when it is none of miniweb's
+    failed = Counter(requests()[intent].template for intent in intents)
+    found = [_class_of(template) for template, _ in failed.most_common(MAX_CLASSES)]
     if len(messages) == 2 and dice.random() < habits.error_rate:
         if dice.random() < 0.5:
             return "\n".join(f"- {one.name}: {one.description}" for one in found)
@@ -43,8 +44,8 @@ def classes(messages: Sequence[Message], habits: Habits, dice: random.Random) ->
 def classification(messages: Sequence[Message], habits: Habits, dice: random.Random) -> str:
     """The class of the request's template. Wrong answers name another class, or one that does not exist."""
     user = messages[1]["content"]
-    names = [match["name"] for match in _NAME.finditer(user)]
-    request = requests().get(_QUERY.search(user)["intent"])
+    names = _NAME.findall(user)
+    request = requests().get(_QUERY.search(user)[1])
     name = _class_of(request.template).name if request else ""
     index = names.index(name) if name in names else None
     if len(messages) == 2 and dice.random() < habits.error_rate:
