@@ -119,7 +119,8 @@ def replanner_messages(agent: Agent, intent: str, turns: Sequence[Turn], page: O
     for i in kept:
         messages.append({"role": "user", "content": _planner_round(turns[:i], turns[i].observation.error, PAST_PAGE)})
         messages.append({"role": "assistant", "content": render_plan(turns[i].plan)})
-    messages.append({"role": "user", "content": _planner_round(turns, page.error, seen(agent, page.outline, intent, turns[-1].plan))})
+    shown = seen(agent, page.outline, intent, turns[-1].plan, turns)
+    messages.append({"role": "user", "content": _planner_round(turns, page.error, shown)})
     holder = messages[-1] if agent.prompts == "compact" else messages[1]
     holder["content"] = _with_query(agent.prompts, intent, holder["content"])
     return messages
@@ -136,18 +137,20 @@ def executor_messages(agent: Agent, intent: str, plan: Plan | None, turns: Seque
     for turn in turns:
         messages.append({"role": "user", "content": _page(PAST_PAGE, turn.observation.error)})
         messages.append({"role": "assistant", "content": _past_answer(turn, agent.grammar)})
-    messages.append({"role": "user", "content": _page(seen(agent, page.text, intent, plan), page.error)})
+    messages.append({"role": "user", "content": _page(seen(agent, page.text, intent, plan, turns), page.error)})
     return messages
 
 
-def seen(agent: Agent, page: str, intent: str, plan: Plan | None = None) -> str:
+def seen(agent: Agent, page: str, intent: str, plan: Plan | None = None, turns: Sequence[Turn] = ()) -> str:
     """What stands in the prompt of a page's text or outline: all of it, or what `agent.max_page_tokens` has room for.
 
-    `plan` is the one that an executor follows, or that a replanner wrote last.
+    `plan` is the one that an executor follows, or that a replanner wrote last. What was typed and noted in `turns` counts too.
     """
     if agent.max_page_tokens is None:
         return page
-    return shorten(page, agent.max_page_tokens, f"{intent}\n{render_steps(plan)}" if plan else intent)
+    known = [intent, render_steps(plan) if plan else ""]
+    known += [text for turn in turns if turn.action for text in (turn.action.text, turn.action.note) if text]
+    return shorten(page, agent.max_page_tokens, "\n".join(known))
 
 
 def planner_answer(plan: Plan, reasoning: str = "") -> Message:

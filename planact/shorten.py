@@ -1,7 +1,7 @@
 """Long pages cut down to a number of tokens, by the same rule for a training row and for a running episode.
 
-Whole nodes are left out, never a part of one, and what stays is chosen by what a running agent knows too: the request, the
-plan and the page. The element that a training row acts on gets no protection, since nobody can point it out at inference.
+Whole nodes are left out, never a part of one, and what stays is chosen by what a running agent knows too: its request, plan
+and past, and the page. The element that a training row acts on gets no protection, since nobody can point it out at inference.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def count_tokens(text: str) -> int:
 def shorten(text: str, limit: int, wanted: str) -> str:
     """A page (text or outline of any observation form) in at most `limit` tokens, as `count_tokens` counts them.
 
-    `wanted` says what matters: the request, and the plan where there is one. A node that stays keeps the nodes around it, and
+    `wanted` is what the agent knows: the request, the plan, what it typed and noted. A node that stays keeps the nodes around it, and
     its lines as they are; each run of nodes that go becomes one line with their number. The title always stays, even when it
     is longer than `limit` by itself.
     """

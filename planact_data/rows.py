@@ -172,7 +172,7 @@ def _replan(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
     turns = under_plans(trajectory.turns, plans)
     for t in range(1, len(plans)):
         page = turns[t].observation
-        shown = seen(agent, page.outline, trajectory.intent, turns[t - 1].plan)
+        shown = seen(agent, page.outline, trajectory.intent, turns[t - 1].plan, turns[:t])
         yield t, replanner_messages(agent, trajectory.intent, turns[:t], page), plans[t], page.outline, shown
 
 
@@ -191,7 +191,7 @@ def _react(trajectory: Trajectory, plans: Sequence[Plan], agent: Agent):
 def _executor(trajectory: Trajectory, turns: Sequence[Turn], agent: Agent):
     for t, turn in enumerate(turns):
         page = turn.observation
-        shown = seen(agent, page.text, trajectory.intent, turn.plan)
+        shown = seen(agent, page.text, trajectory.intent, turn.plan, turns[:t])
         yield t, executor_messages(agent, trajectory.intent, turn.plan, turns[:t], page), turn.action, page.text, shown
 
 
