@@ -112,7 +112,7 @@ def _rows(rows: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if limits := settings.get("max_rows"):
         told = ", ".join(f"`{kind}` {limit}" for kind, limit in limits.items())
         lines += ["", f"Where there were more rows than this, as many were drawn at random: {told}."]
-    kept = [f"`{kind}` {entry['kept tokens']:.0%}" for kind, entry in rows.items() if entry.get("kept tokens") is not None]
+    kept = [f"`{kind}` {entry['kept tokens']:.0%}" for kind, entry in rows.items() if entry.get("kept tokens", 1.0) < 1.0]
     if kept:
         lines += ["", f"Long pages were shortened by whole nodes; share of the pages' tokens that was kept: {', '.join(kept)}."]
     return "\n".join(lines)

@@ -54,8 +54,11 @@ class Push:
 
 
 def publishable(folder: Path) -> list[Path]:
-    """The files below `folder`, without hidden and half-written ones. Raises PublishError when there is none."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_private(path.relative_to(folder)))
+    """The files below `folder`, without hidden and half-written ones, and without links, which may lead anywhere.
+
+    Raises PublishError when there is none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and not _is_private(p.relative_to(folder)))
     if not files:
         raise PublishError(f"there is nothing to push in {folder}")
     return files

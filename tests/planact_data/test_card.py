@@ -103,7 +103,8 @@ def test_rows_their_sources_and_what_was_dropped(tmp_path):
 
 
 def test_the_share_of_kept_tokens_is_told_where_pages_were_shortened(tmp_path):
-    _, text = card(tmp_path, rows={"plan": MANIFEST["rows"]["plan"] | {"kept tokens": 0.625}})
+    rows = MANIFEST["rows"]
+    _, text = card(tmp_path, rows={"plan": rows["plan"] | {"kept tokens": 0.625}, "act": rows["act"] | {"kept tokens": 1.0}})
     assert "share of the pages' tokens that was kept: `plan` 62%." in text
 
 

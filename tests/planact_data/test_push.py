@@ -182,12 +182,13 @@ def test_a_finding_names_file_row_and_column(tmp_path):
     ]
 
 
-def test_hidden_and_half_written_files_stay_here(tmp_path):
+def test_hidden_and_half_written_files_and_links_stay_here(tmp_path):
     with pytest.raises(PublishError, match="there is nothing to push"):
         publishable(tmp_path)
     for name in ("README.md", "plan.part", ".env", ".cache/x", "logs/a.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
+    (tmp_path / "passwd").symlink_to("/etc/passwd")
     assert [str(path.relative_to(tmp_path)) for path in publishable(tmp_path)] == ["README.md", "logs/a.txt"]
 
 
