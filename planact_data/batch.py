@@ -79,6 +79,7 @@ class BatchLLM:
         self._tasks: set[asyncio.Task[None]] = set()  # one per batch that is waited for
         self._reserved = 0.0  # USD that the batches under way may cost
         self._handed_out: list[Job] = []
+        self._of_killed_runs: set[str] = set()  # keys whose price counts once they are asked for: the store may have them already
         if self._budget.max_usd is not None and None in self._prices:
             raise ValueError(f"max_usd={self._budget.max_usd:g} needs the prices of {model}: set usd_per_m_prompt and usd_per_m_completion")
 
@@ -86,6 +87,7 @@ class BatchLLM:
         """Raises EndpointUnusable, ModelError when batches of a killed run are remembered and the server does not answer."""
         for job in await self._jobs.remembered():
             self._outcomes |= {key: asyncio.get_running_loop().create_future() for key in job.keys}
+            self._of_killed_runs.update(job.keys)
             self._start(self._wait_for(job))
         return self
 
@@ -115,7 +117,9 @@ class BatchLLM:
             if isinstance(outcome, Completion):
                 if not first:
                     return free_of_charge(outcome)
-                self._budget.add(outcome.usage)
+                if key in self._of_killed_runs:
+                    self._of_killed_runs.remove(key)
+                    self._budget.add(outcome.usage)
                 return replace(outcome, usage=replace(outcome.usage, seconds=time.monotonic() - started))
             if not isinstance(outcome, Failure) or not outcome.retry or not outcome.status:
                 break  # only an HTTP status says that the server failed on this one request
@@ -128,6 +132,7 @@ class BatchLLM:
             self._budget.check()
             self.server.secret()
             future = self._outcomes[key] = asyncio.get_running_loop().create_future()
+            self._of_killed_runs.discard(key)
             self._join(key, request, future)
         outcome = await asyncio.shield(future)
         first = self._outcomes.get(key) is future
@@ -210,9 +215,9 @@ class BatchLLM:
         if not isinstance(result, Reply):
             return result
         usage = result.usage(*self._prices)
+        if key not in self._of_killed_runs and (result.text is not None or result.tokens):  # what has tokens is billed all the same
+            self._budget.add(usage)
         if result.text is None:
-            if result.tokens:  # billed all the same
-                self._budget.add(usage)
             return Failure("the answer is no chat completion", status=200)
         completion = Completion(result.text, usage, result.finish_reason, top_logprobs=result.top_logprobs)
         if completion.top_logprobs is None:
