@@ -71,7 +71,7 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
         pairs, made.counts["expansion"] = await expand(seed_pairs, data.expansion, models.teacher, desk, gate, recipe.seed)
         made.pairs += pairs
     if data.targeted:
-        pairs, made.counts["targeted"] = await augment(seed_pairs, recipe, suite, models, desk, gate, store)
+        pairs, made.counts["targeted"] = await augment(seed_pairs, made.pairs, recipe, suite, models, desk, gate, store)
         made.pairs += pairs
     if any(kind.startswith(("replan", "act_dynamic")) for kind in kinds):
         made.replans, made.counts["replans"] = await write_replans(made.trajectories, made.plans, models.teacher, desk)
@@ -94,7 +94,7 @@ async def _solved_seeds(
 
 def select_tasks(recipe: Recipe, suite: Suite) -> tuple[list[Task], dict[str, Any]]:
     """The training tasks to roll out, and how many were dropped on the way and why."""
-    pool = suite.tasks("train")
+    pool = suite.tasks("train") if "train" in suite.splits else ()
     gate = _gate(recipe, suite)
     clean = [task for task in pool if not gate.repeats(task.intent)]
     distinct, near = drop_near_duplicates(clean, recipe.data.near_duplicate)
@@ -109,4 +109,5 @@ def select_tasks(recipe: Recipe, suite: Suite) -> tuple[list[Task], dict[str, An
 
 
 def _gate(recipe: Recipe, suite: Suite) -> Gate:
-    return Gate((*suite.tasks("test"), *suite.tasks("validation")), recipe.data.near_duplicate)
+    held_out = [split for split in ("test", "validation") if split in suite.splits]
+    return Gate([task for split in held_out for task in suite.tasks(split)], recipe.data.near_duplicate)

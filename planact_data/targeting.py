@@ -46,15 +46,25 @@ Classes = Mapping[str, Sequence[FailureClass]]  # by site
 
 
 async def augment(
-    seed_pairs: Sequence[Pair], recipe: Recipe, suite: Suite, models: Models, desk: Desk, gate: Gate, store: RunStore
+    seed_pairs: Sequence[Pair],
+    known: Sequence[Pair],
+    recipe: Recipe,
+    suite: Suite,
+    models: Models,
+    desk: Desk,
+    gate: Gate,
+    store: RunStore,
 ) -> tuple[list[Pair], dict[str, Any]]:
-    """At most `recipe.data.targeted` new pairs, and what was dropped on the way and why. Raises RecipeError."""
+    """At most `recipe.data.targeted` new pairs that repeat none of the `known`, and what was dropped on the way and why.
+
+    Raises RecipeError.
+    """
     target, teacher = recipe.data.targeted, models.teacher
     attempts = await validation_attempts(recipe, suite, models, store)
     failures, tried = failures_by_site(attempts)
     classes, named = await name_classes(failures, seed_pairs, teacher, desk, recipe.seed)
     seeds, sorted_ = await classify(seed_pairs, classes, teacher, desk)
-    pairs, written = await write_variants(seeds, seed_pairs, target, teacher, desk, gate, recipe.seed)
+    pairs, written = await write_variants(seeds, known, target, teacher, desk, gate, recipe.seed)
     if len(pairs) < target:
         why = _shortage(failures, classes, seeds)
         print(f"WARNING: {len(pairs)} of {target} targeted pairs: {why}; see the counts in the card", file=sys.stderr)

@@ -52,11 +52,11 @@ class Draft:
 
 
 async def write_variants(
-    seeds: Sequence[Seed], seed_pairs: Sequence[Pair], target: int, teacher: LLM, desk: Desk, gate: Gate, seed: int
+    seeds: Sequence[Seed], known: Sequence[Pair], target: int, teacher: LLM, desk: Desk, gate: Gate, seed: int
 ) -> tuple[list[Pair], dict[str, Any]]:
-    """`target` variants that repeat no other and none of `seed_pairs`, fewer where `seeds` give no more; and what was dropped and why."""
-    distinct = {pair.site: Distinct(gate.near_duplicate) for pair in seed_pairs}
-    for pair in seed_pairs:
+    """`target` variants that repeat no other and none of the `known`, fewer where `seeds` give no more; and what was dropped and why."""
+    distinct = {pair.site: Distinct(gate.near_duplicate) for pair in known}
+    for pair in known:
         distinct[pair.site].is_new(pair.id, pair.intent)
     blocks, accepted, dropped, number = _blocks(seeds, seed), [], Counter[str](), 0
     while len(accepted) < target and (going := [live for block in blocks if (live := [s for s in block if s.idle < MAX_IDLE])]):

@@ -43,11 +43,12 @@ MakeEnv = Callable[[], Env]
 class Suite:
     name: str
     version: str  # changes whenever a page or a task does
-    tasks: Callable[[str], tuple[Task, ...]]  # by split
+    tasks: Callable[[str], tuple[Task, ...]]  # by split; raises RecipeError for one that is not in `splits`
     scorers: tuple[str, ...]  # the first is the benchmark's own
     open: Callable[[World], AbstractAsyncContextManager[MakeEnv]]  # starts what episodes share (a browser, a server)
     teacher: Callable[..., LLM] | None = None  # (form, grammar, error_rate, seed)
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
+    splits: tuple[str, ...] = ("train", "validation", "test")
 
 
 def load_suite(name: str) -> Suite:
@@ -126,7 +127,7 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_)
+    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=("test",))
 
 
 def _webvoyager() -> Suite:
@@ -140,7 +141,7 @@ def _webvoyager() -> Suite:
         async with open_sites(settings) as make_env:
             yield make_env
 
-    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_)
+    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_, splits=("test",))
 
 
 def _miniwob() -> Suite:
@@ -155,7 +156,7 @@ def _miniwob() -> Suite:
         async with open_threads() as threads:
             yield lambda: MiniwobEnv(next(threads), settings.form, settings.screenshots)
 
-    return Suite("miniwob", tasks.VERSION, tasks.load_tasks, (SCORER,), open_)
+    return Suite("miniwob", tasks.VERSION, tasks.load_tasks, (SCORER,), open_, splits=("train", "test"))
 
 
 _SUITES: dict[str, Callable[[], Suite]] = {

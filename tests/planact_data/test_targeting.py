@@ -69,7 +69,7 @@ async def run(path, model, target=20, in_flight=4, seeds=SEEDS, attempts=None, g
         for one in attempts or ():
             store.put(one.task_id, to_dict(one), ATTEMPT)
         models = Models(model, model, model, model, model, in_flight, in_flight)
-        return await augment(seeds, recipe, SUITE, models, Desk(store, 1, in_flight), gate, store)
+        return await augment(seeds, seeds, recipe, SUITE, models, Desk(store, 1, in_flight), gate, store)
 
 
 FAILED = [attempt(task, success=n % 3 == 0) for n, task in enumerate(VALIDATION)]
