@@ -77,7 +77,7 @@ class Data:
     targeted: int = rule(0, low=0)  # variants of the seed pairs that failures call for (paper 4.3)
     failures_of: str = ""  # run.sqlite of an evaluation on the validation split; empty: the actor is tried on that split
     outcome_filter: Literal["environment", "judge", "orm"] = "environment"  # what says that a synthetic task is solved
-    imports: Mapping[Literal["webrl", "released"], str] = field(default_factory=dict)  # format -> file of trajectories or rows from elsewhere
+    imports: Mapping[Literal["webrl", "released"], str] = field(default_factory=dict)  # format -> a file from elsewhere
     teacher: Literal["scripted", "endpoint", "batch", "vllm"] = "scripted"
     teacher_error_rate: float = rule(0.0, low=0, high=1)  # share of the scripted teacher's answers that are wrong on purpose
     planner: tuple[Literal["plan", "replan"], ...] = ("plan",)  # row kinds
