@@ -23,7 +23,7 @@ from planact_data.checks import drop_duplicates
 from planact_data.desk import Desk, Tally
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
-from planact_data.replanning import plans_of
+from planact_data.replanning import plans_behind
 from planact_data.rows import Row, features, make_rows, pair_row
 from planact_data.spending import note_spent, spent
 from planact_envs.suites import Suite, load_suite
@@ -54,12 +54,13 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
     for kind in kinds:
         manifest["rows"][kind] = _write_rows(kind, made, recipe, folder)
     made.gate.write_report(folder / REPORT)
+    asked = manifest.get("questions", {}) | {kind: _work(tally) for kind, tally in desk.tallies.items()}
     manifest |= {
         "recipe": recipe.to_yaml(),
         "settings": data_settings(recipe, suite.version),
         "teaching": teaching_hash(),
-        "counts": made.counts,
-        "questions": {kind: _work(tally) for kind, tally in sorted(desk.tallies.items())},
+        "counts": manifest.get("counts", {}) | made.counts,  # a stage that the missing kinds do not need has not run again
+        "questions": dict(sorted(asked.items())),
     }
     write_json(folder / MANIFEST, manifest)
     write_card(folder, manifest)
@@ -77,7 +78,7 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
     from datasets import Dataset
 
     dropped: Counter[str] = Counter()
-    rendered = _plan_rows(kind, made, recipe) if kind in ("plan", "plan_cot") else _trajectory_rows(kind, made, recipe, dropped)
+    rendered = (_plan_rows if kind in ("plan", "plan_cot") else _trajectory_rows)(kind, made, recipe, dropped)
     if not rendered:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         raise RecipeError(
@@ -99,20 +100,21 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
     }
 
 
-def _plan_rows(kind: str, made: Material, recipe: Recipe) -> list[Row]:
-    rows = (pair_row(kind, pair, recipe.agent, made.reasoning) for pair in made.pairs)
-    return [row for row in rows if row is not None]
+def _plan_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str]) -> list[Row]:
+    rows = [row for pair in made.pairs if (row := pair_row(kind, pair, recipe.agent, made.reasoning)) is not None]
+    if lost := len(made.pairs) - len(rows):
+        dropped["rows without reasoning"] += lost
+    return rows
 
 
 def _trajectory_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str]) -> list[Row]:
     rows: list[Row] = []
-    dynamic = kind.startswith(("replan", "act_dynamic"))
     for trajectory in made.trajectories:
         key = trajectory.task_id
-        if dynamic and key not in made.replans:
+        plans = plans_behind(kind, key, made.plans, made.replans)
+        if not plans:
             dropped["trajectories without replans"] += 1
             continue
-        plans = plans_of(made.replans[key] if dynamic else [made.plans[key]])
         rows += make_rows(kind, trajectory, plans, recipe.agent, made.reasoning, source=made.sources[key], dropped=dropped)
     return rows
 
