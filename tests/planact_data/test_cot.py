@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from planact.actions import parse_action, strip_thinking
+from planact.layout import read_manifest
 from planact.llm import ScriptedLLM
 from planact.plans import parse_plan
 from planact.prompts import prompts_hash
 from planact.store import RunStore
 from planact.teaching.reasoning import LABEL, render_reasoning
+from planact_data.build import build
 from planact_data.cot import MAX_TOKENS, TEMPERATURE, write_reasoning
 from planact_data.desk import REPAIRS, Desk
 from planact_data.grounding import ground_plans
@@ -170,3 +172,18 @@ async def test_mistakes_of_the_scripted_reasoner_are_all_repaired(material, desk
     right = await write_reasoning(material, COT_KINDS, ScriptedTeacher("short", "webrl", error_rate=1.0), desk, agent)
     assert len(right) == sum(COUNTS.values())
     assert {kind: desk.tally(kind).repairs for kind in COT_KINDS} == COUNTS  # one each
+
+
+def test_rows_with_reasoning_lie_beside_the_plain_ones(recipe, tmp_path):
+    plain = recipe(tasks=2, planner=("plan",), executor=("act",))
+    folder = build(plain, tmp_path)
+    assert build(replace(plain, agent=replace(plain.agent, cot=True)), tmp_path) == folder
+    manifest = read_manifest(folder)
+    sizes = {kind: entry["rows"] for kind, entry in manifest["rows"].items()}
+    assert sizes["plan_cot"] == sizes["plan"] == 2 and sizes["act_cot"] == sizes["act"] > 2
+    assert {kind: manifest["questions"][kind]["accepted"] for kind in ("plan", "plan_cot", "act_cot")} == {
+        "plan": 2,
+        "plan_cot": 2,
+        "act_cot": sizes["act"],
+    }
+    assert all(f"config_name: {kind}\n" in (folder / "README.md").read_text() for kind in sizes)
