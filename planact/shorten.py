@@ -82,11 +82,12 @@ def _read_lines(text: str) -> _Page:
 def _read_html(text: str) -> _Page:
     """Html: tags are depth. A page with several nodes on a line, such as WebRL's, gets a line for each first."""
     lines = text.split("\n")
-    if any(line.count("<") > 1 and not (_is_leaf(line) or _HEAD.fullmatch(line)) for line in lines):
+    tags = [_TAG.fullmatch(line) or _HEAD.fullmatch(line) for line in lines]
+    if not all(tag["close"] in (None, "", f"</{tag['name']}>") if tag else "<" not in line for line, tag in zip(lines, tags)):
         lines = [item for match in _ITEM.finditer(text) if (item := match[0].strip())]
+        tags = [_TAG.fullmatch(line) or _HEAD.fullmatch(line) for line in lines]
     page, around, open_tags = _Page(lines), [], Counter()
-    for i, line in enumerate(lines):
-        tag = _TAG.fullmatch(line) or _HEAD.fullmatch(line)
+    for i, (line, tag) in enumerate(zip(lines, tags)):
         if tag and tag["end"] and open_tags[tag["name"]]:
             name = ""
             while name != tag["name"]:  # what a broken page has left open inside ends here too
@@ -102,11 +103,6 @@ def _read_html(text: str) -> _Page:
             around.append((node, tag["name"]))
             open_tags[tag["name"]] += 1
     return page
-
-
-def _is_leaf(line: str) -> bool:
-    tag = _TAG.fullmatch(line)
-    return bool(tag and tag["close"] == f"</{tag['name']}>")
 
 
 def _scores(page: _Page, wanted: str) -> list[float]:
