@@ -41,17 +41,21 @@ def _tasks(recipe: Recipe, suite: Suite, runs: Path) -> str:
 
 
 def table(recipe: Recipe, stages: Sequence[StageEstimate]) -> list[str]:
-    """One line for each stage and one for the sum; ranges are low to high."""
-    rows, total = [_HEADER], NOTHING
-    for stage in stages:
-        usd = stage.usd(_endpoint(recipe, stage.role))
-        total = None if usd is None or total is None else total + usd
-        amounts = map(_range, (stage.calls, stage.prompt, stage.completion))
-        rows.append((stage.stage, stage.role, _range(stage.wanted), f"{stage.done:,}", *amounts, _price(recipe, usd)))
-    sums = [_range(sum((getattr(stage, name) for stage in stages), NOTHING)) for name in ("calls", "prompt", "completion")]
-    rows.append(("total", "", "", "", *sums, _price(recipe, total)))
+    """A line for each stage, one for each role when there are several, and the total; ranges are low to high."""
+    roles = list(dict.fromkeys(stage.role for stage in stages))
+    rows = [_HEADER]
+    rows += [(one.stage, one.role, _range(one.wanted), f"{one.done:,}", *_amounts(recipe, [one])) for one in stages]
+    if len(roles) > 1:
+        rows += [("all stages", role, "", "", *_amounts(recipe, [one for one in stages if one.role == role])) for role in roles]
+    rows.append(("total", "", "", "", *_amounts(recipe, stages)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) if n < 2 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+
+
+def _amounts(recipe: Recipe, stages: Sequence[StageEstimate]) -> tuple[str, ...]:
+    """Calls, tokens and dollars of some stages together."""
+    sums = [_range(sum((getattr(one, name) for one in stages), NOTHING)) for name in ("calls", "prompt", "completion")]
+    return (*sums, _price(recipe, [one.usd(_endpoint(recipe, one.role)) for one in stages]))
 
 
 def _endpoint(recipe: Recipe, role: str) -> Endpoint | None:
@@ -59,10 +63,14 @@ def _endpoint(recipe: Recipe, role: str) -> Endpoint | None:
     return None if recipe.data.teacher == "scripted" else recipe.endpoints.get(role, recipe.endpoints.get("teacher"))
 
 
-def _price(recipe: Recipe, usd: Range | None) -> str:
+def _price(recipe: Recipe, parts: Sequence[Range | None]) -> str:
+    """The dollars that are known, and whether there are others."""
     if recipe.data.teacher == "scripted":
         return "free"
-    return "price unknown" if usd is None else _span(f"{usd.low:,.2f}", f"{usd.high:,.2f}")
+    known = [part for part in parts if part is not None]
+    total = sum(known, NOTHING)
+    told = _span(f"{total.low:,.2f}", f"{total.high:,.2f}")
+    return told if len(known) == len(parts) else f"{told} + unknown" if total.high else "price unknown"
 
 
 def _range(amount: Range) -> str:

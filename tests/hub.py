@@ -95,8 +95,8 @@ async def preupload(request: Request) -> Response:
 
 async def batch(request: Request) -> Response:
     objects = (await request.json())["objects"]
-    upload = lambda oid: {"upload": {"href": f"{request.base_url}_large/{oid}", "header": {}}}  # noqa: E731
-    return JSONResponse({"transfer": "basic", "objects": [o | {"actions": upload(o["oid"])} for o in objects]})
+    there = [one | {"actions": {"upload": {"href": f"{request.base_url}_large/{one['oid']}", "header": {}}}} for one in objects]
+    return JSONResponse({"transfer": "basic", "objects": there})
 
 
 async def upload(request: Request) -> Response:

@@ -127,8 +127,9 @@ def test_the_table_names_prices_that_are_missing_and_adds_up_those_that_are_not(
     assert " ".join(head.split()) == "stage asks items done calls prompt tokens completion tokens USD"
     assert " ".join(line.split()) == "plans teacher 12k 7 5 - 1,234 1.0M - 3.0M 100k - 200k 3.00 - 8.00"
     assert " ".join(total.split()) == "total 5 - 1,234 1.0M - 3.0M 100k - 200k 3.00 - 8.00"
-    *_, acting, total = table(priced, [stage, replace(stage, role="actor")])
-    assert acting.endswith("price unknown") and total.endswith("price unknown")
+    _, _, acting, teaching, also_acting, total = table(priced, [stage, replace(stage, role="actor")])
+    assert acting.endswith("price unknown") and also_acting.endswith("price unknown") and total.endswith("  3.00 - 8.00 + unknown")
+    assert " ".join(teaching.split()) == "all stages teacher 5 - 1,234 1.0M - 3.0M 100k - 200k 3.00 - 8.00"
     assert table(recipe(tasks=5), [stage])[-1].endswith("free")
 
 
