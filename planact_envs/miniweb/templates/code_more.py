@@ -18,6 +18,7 @@ from planact_envs.miniweb.templates.stages import (
     conclude,
     fact,
     go,
+    joined,
     open_listed,
     plain,
     press,
@@ -64,7 +65,10 @@ def newer_solve(db: Database, params: Params) -> Solution:
     moves = type_("Title", params["title"]), choose("Label", params["label"]), press("Create issue")
     new = go("New issue", "The issues page has a link for a new issue.")
     form = submit(step, "The form has a title and a label field.", *moves)
-    return Solution((*read, *again, tab("Issues"), new, form, stop()))
+    issues = joined(
+        "Open the issues of the project with the newer release.", "The pages of releases show the dates.", *again, tab("Issues")
+    )
+    return Solution((*read, issues, new, form, stop()))
 
 
 def newer_evaluate(db: Database, params: Params) -> dict[str, Any]:

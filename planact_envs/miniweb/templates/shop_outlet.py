@@ -15,6 +15,7 @@ from planact_envs.miniweb.templates.stages import (
     choose,
     fact,
     go,
+    joined,
     open_result,
     pass_notice,
     plain,
@@ -76,10 +77,12 @@ def fallback_instances(db: Database) -> list[Params]:
 
 
 def fallback_solve(db: Database, params: Params) -> Solution:
-    stages = (*enter_outlet(), *find_item(plain(params["item"])))
-    if not outlet_item(db, params["item"])["stock"]:
-        stages += (to_items(), *find_item(plain(params["other"])))
-    return Solution((*stages, *order_item(params["delivery"])))
+    put, *rest = order_item(params["delivery"])
+    sold_out = not outlet_item(db, params["item"])["stock"]
+    instead = (to_items(), *find_item(plain(params["other"]))) if sold_out else ()
+    step = f"Put the item in the basket; if it is sold out, find '{params['other']}' and put that in the basket."
+    put = joined(step, "The item's page shows whether it is in stock.", *instead, put)
+    return Solution((*enter_outlet(), *find_item(plain(params["item"])), put, *rest))
 
 
 def fallback_evaluate(db: Database, params: Params) -> dict[str, Any]:

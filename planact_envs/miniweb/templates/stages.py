@@ -88,6 +88,11 @@ def submit(step: str, reasoning: str, *moves: Move) -> Stage:
     return Stage(step, reasoning, moves)
 
 
+def joined(step: str, reasoning: str, *stages: Stage) -> Stage:
+    """One step for what only the pages decide, so that a plan does not tell it beforehand."""
+    return Stage(step, reasoning, tuple(move for stage in stages for move in stage.moves))
+
+
 def answer(what: str, text: str) -> Stage:
     return Stage(f"Report the {what} shown on the page.", f"The page shows the {what}.", (Move(Op.STOP, text=text),))
 
