@@ -49,11 +49,12 @@ def read_record(format_: str, record: Mapping[str, Any]) -> Step | PlannedTask:
     past = tuple(_answer(text) for role, text in messages if role == "assistant")
     page = _page(messages[-1][1])
     response = _answer(answer)
-    if format_ == "released" and _is_plan(answer):
-        if past or _REVISION.search(messages[-1][1]):
-            raise Unreadable("a plan that revises an earlier one")
-        return PlannedTask(intent, page, _plan(response))
-    return Step(intent, past, page, response, _action(response))
+    planned = format_ == "released" and _is_plan(answer)
+    if planned and (past or _PAST.search(asked)):
+        raise Unreadable("a plan that revises an earlier one")
+    if not past and _PAST.search(asked):
+        raise Unreadable("earlier actions that are not told apart")
+    return PlannedTask(intent, page, _plan(response)) if planned else Step(intent, past, page, response, _action(response))
 
 
 # Where a record keeps its question and its answer
@@ -81,6 +82,7 @@ def _prompt_and_answer(record: Mapping[str, Any]) -> tuple[str, str]:
 
 _SPEAKER = re.compile(r"<\|start_header_id\|>(\w+)<\|end_header_id\|>|<\|im_start\|>(\w+)|<[|｜](User|Assistant)[|｜]>")
 _TOKENS = re.compile(r"<\|(?:begin_of_text|eot_id|end_of_text|im_end|endoftext)\|>|<[|｜](?:begin|end)▁of▁sentence[|｜]>")
+_FIRST_ROUND = re.compile(r"^[ \t]*Round 0\b", re.M)
 _ROUND = re.compile(r"(?:^|\n)[ \t]*Round (\d{1,4})\s*$")  # WebRL numbers its rounds in front of their headers
 
 
@@ -94,8 +96,9 @@ def _messages(prompt: str) -> list[tuple[str, str]]:
         text = _TOKENS.sub("", prompt[start:end]).rstrip()
         if heading := _ROUND.search(text):
             number, text = int(heading[1]), text[: heading.start()]
-        messages.append((role, text.strip()))
-    if messages[-1] in (("assistant", ""), ("assistant", "<think>")):
+        if start or text.strip():  # in front of the first header there may be nothing
+            messages.append((role, text.strip()))
+    if messages and messages[-1] in (("assistant", ""), ("assistant", "<think>")):
         messages.pop()  # where the answer is to be written
     if not messages or messages[-1][0] != "user":
         raise Unreadable("no page to act on")
@@ -105,16 +108,16 @@ def _messages(prompt: str) -> list[tuple[str, str]]:
 
 
 _REQUEST = (  # the clearest heading first; the request is the line after it
-    re.compile(r"^[ \t#*\[]*(?:Task Instruction|User(?:['’]s)? (?:Query|Task|Request))[ \t*\]]*(?::[ \t*]*|\n)\s*(\S[^\n]*)", re.M | re.I),
-    re.compile(r"^[ \t#*\[]*(?:Task|Query|Request|Goal)[ \t*\]]*(?::[ \t*]*|\n)\s*(\S[^\n]*)", re.M | re.I),
+    re.compile(r"^[ \t#*\[]*(?:Task Instruction|User(?:['’]s)? (?:Query|Task|Request))[ \t*\]]*(?::\**|\n)\s*(\S[^\n]*)", re.M | re.I),
+    re.compile(r"^[ \t#*\[]*(?:Task|Query|Request|Goal)[ \t*\]]*(?::\**|\n)\s*(\S[^\n]*)", re.M | re.I),
 )
-_REVISION = re.compile(r"^[ \t#*\[]*(?:Previous|Past|Last) (?:Global )?(?:Actions?|Plans?|Rounds?|Steps?)\b", re.M | re.I)
-_EXAMPLE_INDEX = re.compile(r"\s*Initial HTML State.*$", re.S)  # the released requests of expansion end with it
+_PAST = re.compile(r"^[ \t#*\[]*(?:Previous|Past|Last) (?:Global )?(?:Actions?|Plans?|Rounds?|Steps?)\b", re.M | re.I)
+_EXAMPLE_INDEX = re.compile(r" ?Initial HTML State.*$")  # the released requests of expansion end with it
 
 
 def _task_instruction(text: str) -> str:
-    _, heading, intent = text.partition("Task Instruction:")
-    if not heading or not intent.strip():
+    intent = _FIRST_ROUND.split(text.partition("Task Instruction:")[2])[0]
+    if not intent.strip():
         raise Unreadable("no request")
     return " ".join(intent.split())
 
@@ -122,7 +125,7 @@ def _task_instruction(text: str) -> str:
 def _request(text: str) -> str:
     """The last one: prompts may show examples first."""
     for heading in _REQUEST:
-        if (found := heading.findall(text)) and (intent := " ".join(_EXAMPLE_INDEX.sub("", found[-1]).split())):
+        if (found := heading.findall(text)) and (intent := _EXAMPLE_INDEX.sub("", " ".join(found[-1].split()))):
             return intent
     raise Unreadable("no request")
 

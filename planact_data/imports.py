@@ -80,6 +80,7 @@ def write_rejected(path: str, folder: Path, *counts: dict[str, Any]) -> Path | N
     rejected = {record["record"]: record for count in counts for record in count.pop(QUARANTINED, [])}
     if not rejected:
         return None
+    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{Path(path).name}.rejected.jsonl"
     target.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for _, record in sorted(rejected.items())), encoding="utf-8")
     return target

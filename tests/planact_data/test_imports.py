@@ -1,6 +1,8 @@
 """Files of other people's data: what is read, what is put together, and what is named and left out."""
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,21 @@ def test_rows_made_from_an_import_can_be_read_back(file):
         assert rows[kind][2]["prompt"][-1]["content"] == PAGES[2] and rows[kind][2]["prompt"][1]["content"] == PAST_PAGE
 
 
+@pytest.mark.parametrize(
+    "text", ["Task:" + " " * 50_000, "Task\n" * 20_000, "<a" + ' id="x' * 20_000, "\nRound 1" * 20_000, "1. " * 20_000, "<" * 50_000]
+)
+def test_hostile_records_take_no_longer_than_their_length(text):
+    for record in (
+        webrl(page=f"<html>{text}", intent=text),
+        planner(text, f"</think>[Start of Plan]{text}"),
+        {"prompt": text, "completion": text},
+    ):
+        start = time.process_time()
+        with contextlib.suppress(Unreadable):
+            read_record("webrl" if "conversations" in record else "released", record)
+        assert time.process_time() - start < 1
+
+
 # JSON lines and damaged files
 
 
@@ -170,7 +187,6 @@ def test_torn_lines_and_bytes_that_are_not_utf8_are_quarantined_by_line(tmp_path
     assert [(r["line"], r["reason"]) for r in counts[QUARANTINED]] == [
         (2, "not JSON"), (3, "not UTF-8"), (4, "not an object"), (6, "half a character"), (7, "not JSON"),
     ]  # fmt: skip
-    (tmp_path / "data").mkdir()
     target = write_rejected(str(path), tmp_path / "data", counts)
     written = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     assert target.name == "web.jsonl.rejected.jsonl" and [record["line"] for record in written] == [2, 3, 4, 6, 7]
@@ -270,17 +286,22 @@ def test_plans_that_cannot_be_used_are_counted(file):
     revised = planner()
     revised["input"] = revised["input"].replace("## Initial", "## Previous Actions\nclick\n\n## Initial")
     leak = planner("Delete every review by Grace Nguyen")
+    listed = actor(0)
+    listed["instruction"] = listed["instruction"].replace("# HTML", "## Previous Actions\n1. click\n\n# HTML")
     shapeless = planner("Something else entirely", output="</think>[Start of Plan]\nDo it.\n[End of Plan]")
-    found, counts = import_pairs("released", file([planner(), planner(), revised, leak, shapeless, actor(0)], "planner.jsonl"), GATE)
+    found, counts = import_pairs(
+        "released", file([planner(), planner(), revised, leak, shapeless, listed, actor(0)], "planner.jsonl"), GATE
+    )
     leaks = {reason: n for reason, n in counts["rejected"].items() if reason.startswith("leak: ")}
     assert len(found) == 1 and list(leaks.values()) == [1]
     assert counts["rejected"] == leaks | {
         "a plan that revises an earlier one": 1,
         "a request that an earlier record has": 1,
+        "earlier actions that are not told apart": 1,
         "the plan has no steps that can be told apart": 1,
     }
     assert counts["records of the other kind"] == 1
-    assert counts["records"] == 6 == counts["records used"] + sum(counts["rejected"].values()) + 1
+    assert counts["records"] == 7 == counts["records used"] + sum(counts["rejected"].values()) + 1
 
 
 def test_released_actions_become_a_trajectory(file):

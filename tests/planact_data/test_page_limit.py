@@ -56,6 +56,13 @@ def test_a_draft_says_what_its_prompt_shows(limited, kind):
         assert draft.page == (TEXT if kind in ("act", "act_dynamic", "react") else OUTLINE)
 
 
+def test_what_was_typed_and_noted_before_is_looked_for_too(limited):
+    typed = replace(TURNS[0], action=Action(Op.SCROLL, text="down", note="the offer is Item 55"))
+    done = replace(TRAJECTORY, turns=(typed, *TURNS[1:]))
+    assert [row["turn"] for row in make_rows("act", done, PLANS, limited)] == [0, 1, 2, 3]
+    assert [row["turn"] for row in make_rows("act", TRAJECTORY, PLANS, limited)] == [0, 2, 3]
+
+
 def test_the_kept_ratio_is_of_the_rows_that_are_made(agent, limited):
     sizes = Counter()
     (row,) = make_rows("plan", TRAJECTORY, PLANS, limited, sizes=sizes)
