@@ -139,7 +139,8 @@ def _whole_run(steps: Sequence[Placed]) -> list[Placed]:
     following: dict[tuple[str, ...], dict[str, Placed]] = {}  # past answers -> answer -> its record
     for place, step in steps:
         following.setdefault(_same(step.past), {}).setdefault(*_same([step.response]), (place, step))
-    for _, last in sorted(steps, key=lambda placed: (placed[1].action.op not in FINAL_OPS, -len(placed[1].past))):
+    ends = [step for _, step in steps if step.action.op in FINAL_OPS]
+    for last in (*ends, *sorted((step for _, step in steps), key=lambda step: -len(step.past))):
         answers, run = _same([*last.past, last.response]), []
         while len(run) < len(answers) and (placed := following.get(answers[: len(run)], {}).get(answers[len(run)])):
             run.append(placed)
