@@ -24,7 +24,7 @@ from planact_data.desk import Desk, Tally
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_behind
-from planact_data.rows import Row, features, make_rows, pair_row
+from planact_data.rows import Row, features, kept_ratio, make_rows, pair_row
 from planact_data.spending import note_spent, spent
 from planact_envs.suites import Suite, load_suite
 
@@ -78,7 +78,8 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
     from datasets import Dataset
 
     dropped: Counter[str] = Counter()
-    rendered = (_plan_rows if kind in ("plan", "plan_cot") else _trajectory_rows)(kind, made, recipe, dropped)
+    sizes = None if recipe.agent.max_page_tokens is None else Counter[str]()  # counting tokens takes time
+    rendered = (_plan_rows if kind in ("plan", "plan_cot") else _trajectory_rows)(kind, made, recipe, dropped, sizes)
     if not rendered:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         raise RecipeError(
@@ -91,7 +92,8 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
     path = folder / f"{kind}.parquet"
     Dataset.from_list(rows, features=features()).to_parquet(path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
-    return {
+    kept = {} if sizes is None else {"kept tokens": round(kept_ratio(sizes), 4)}  # share of the pages' tokens
+    return kept | {
         "rows": len(rows),
         "by source": dict(sorted(Counter(row["source"] for row in rows).items())),
         "duplicates dropped": duplicates,
@@ -100,14 +102,14 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
     }
 
 
-def _plan_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str]) -> list[Row]:
-    rows = [row for pair in made.pairs if (row := pair_row(kind, pair, recipe.agent, made.reasoning)) is not None]
+def _plan_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str], sizes: Counter[str] | None) -> list[Row]:
+    rows = [row for pair in made.pairs if (row := pair_row(kind, pair, recipe.agent, made.reasoning, sizes)) is not None]
     if lost := len(made.pairs) - len(rows):
         dropped["rows without reasoning"] += lost
     return rows
 
 
-def _trajectory_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str]) -> list[Row]:
+def _trajectory_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter[str], sizes: Counter[str] | None) -> list[Row]:
     rows: list[Row] = []
     for trajectory in made.trajectories:
         key = trajectory.task_id
@@ -115,7 +117,7 @@ def _trajectory_rows(kind: str, made: Material, recipe: Recipe, dropped: Counter
         if not plans:
             dropped["trajectories without replans"] += 1
             continue
-        rows += make_rows(kind, trajectory, plans, recipe.agent, made.reasoning, source=made.sources[key], dropped=dropped)
+        rows += make_rows(kind, trajectory, plans, recipe.agent, made.reasoning, made.sources[key], dropped, sizes)
     return rows
 
 

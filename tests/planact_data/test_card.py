@@ -1,10 +1,14 @@
 """The dataset card: front matter that the Hub and `datasets` read, and every count in words."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from datasets import Dataset, load_dataset
 from huggingface_hub import metadata_load
 
+from planact.layout import read_manifest
+from planact_data.build import build
 from planact_data.card import write_card
 
 RECIPE = "name: tiny/x\nseed: 3\ndata:\n  imports:\n    webrl: elsewhere/old.jsonl\n"
@@ -182,3 +186,12 @@ def test_hostile_names_stay_text_in_the_front_matter(tmp_path):
     front = metadata_load(tmp_path / "README.md")  # as the Hub's own library reads it
     assert front["lineage"]["models"] == hostile and front["license"] == "unknown"
     assert "license: mit" not in (tmp_path / "README.md").read_text().splitlines()
+
+
+def test_a_build_with_a_page_limit_tells_what_was_kept(recipe, tmp_path):
+    limited = recipe(tasks=3, planner=("plan",), executor=("act",))
+    whole = build(limited, tmp_path)
+    folder = build(replace(limited, agent=replace(limited.agent, max_page_tokens=40)), tmp_path)
+    kept = [entry["kept tokens"] for entry in read_manifest(folder)["rows"].values()]
+    assert len(kept) == 2 and all(0 < share < 1 for share in kept)
+    assert f"`plan` {kept[0]:.0%}" in (folder / "README.md").read_text() and "shortened" not in (whole / "README.md").read_text()
