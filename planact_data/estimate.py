@@ -61,7 +61,7 @@ def around(number: float) -> Range:
 
 NOTHING = exactly(0)
 
-# Tokens are a quarter of the characters. Pages and turns are measured on the training tasks of miniweb and of MiniWoB++; those of other
+# Tokens are a quarter of the characters. Pages and turns of miniweb and pages of MiniWoB++ are measured on training tasks; those of other
 # suites are WebArena's: WebRL cuts pages at 4,000 tokens, the paper's solved and failed episodes have 7.5 and 13.4 actions (figure 4).
 PAGES = {"miniweb": Range(90, 200), "miniwob": Range(80, 300), "": Range(1500, 6000)}
 TURNS = {"miniweb": Range(5, 10), "miniwob": Range(1, 4), "": Range(7.5, 13.4)}
