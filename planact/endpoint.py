@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from planact.cache import ResponseCache, free_of_charge
 from planact.llm import Budget, Completion, EndpointUnusable, Message
-from planact.pacing import DEAD_AFTER, Pace
+from planact.pacing import Pace
 from planact.replies import Failure, read_reply
 from planact.server import Server
 
@@ -50,6 +50,7 @@ class EndpointLLM:
         usd_per_m_completion: float | None = None,
         timeout: float = 120.0,  # seconds for one `complete`, from its first request to its end, retries included
         max_in_flight: int = 16,
+        dead_after: int | None = None,  # calls in a row without a working server, after which no more are sent; None: never
         budget: Budget | None = None,
         cache: ResponseCache | None = None,
         backoff: float = 1.0,  # seconds; scale of the waits between retries
@@ -63,7 +64,7 @@ class EndpointLLM:
         self._budget = budget or Budget()
         self._cache = cache
         self._backoff = backoff
-        self._pace = Pace(max_in_flight)
+        self._pace = Pace(max_in_flight, dead_after)
         self._paused_until = 0.0  # monotonic seconds; a Retry-After holds back every call
         self._shared: dict[str, Shared] = {}  # by request hash
         self._client: Any = None
@@ -143,10 +144,8 @@ class EndpointLLM:
         return completion
 
     def _dead(self) -> str:
-        return (
-            f"{self.server} has failed {DEAD_AFTER} calls in a row, so no more are sent; check the server and give the same command again: "
-            "what is done is kept"
-        )
+        advice = "check the server and give the same command again: what is done is kept"
+        return f"{self.server} has failed {self._pace.failed} calls in a row, so no more are sent; {advice}"
 
     async def _answer(self, request: dict[str, Any], key: str) -> Completion | Failure:
         """Send the request until it is answered, refused, or out of tries or time."""

@@ -11,14 +11,16 @@ from planact.replies import Failure
 START_SHARE = 4  # begin at a quarter of the most; doubled within each round of answers, it costs 1.25 round trips in all; ours
 SHRINK = 0.8  # of the calls in flight, at an HTTP 429 (inspect_ai)
 COOL_DOWN = 15.0  # seconds after an HTTP 429 without another cut or any growth, and after an HTTP 5xx without growth (inspect_ai)
-DEAD_AFTER = 10  # calls in a row that failed for good on a server that is away or broken; ours
 
 
 class Pace:
-    """Slots for calls in flight: `async with pace:` waits for one. `most` is never passed."""
+    """Slots for calls in flight: `async with pace:` waits for one. `most` is never passed.
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic):
-        self.most, self._clock = most, clock
+    `dead_after` is the number of calls in a row, failed for good on a server that is away or broken, after which it counts as dead.
+    """
+
+    def __init__(self, most: int, dead_after: int | None = None, clock: Callable[[], float] = time.monotonic):
+        self.most, self.dead_after, self._clock = most, dead_after, clock
         self.limit = max(1, most // START_SHARE)
         self.failed = 0  # calls in a row
         self._slots = asyncio.Semaphore(self.limit)
@@ -29,7 +31,7 @@ class Pace:
 
     @property
     def dead(self) -> bool:
-        return self.failed >= DEAD_AFTER
+        return self.dead_after is not None and self.failed >= self.dead_after
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()

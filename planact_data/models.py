@@ -17,6 +17,7 @@ from planact_data.offline import MOST, VLLMOffline
 from planact_envs.suites import Suite
 
 SCRIPTED_IN_FLIGHT = 8  # episodes at once with a teacher that answers at once
+DEAD_AFTER = 10  # failed calls in a row after which a server that is away or broken stops the build; ours
 VLLM_EPISODES = 64  # at once with an actor in this process; ours
 REPLIES = "replies.sqlite"  # every reply that was paid for, in the store's folder
 
@@ -71,7 +72,7 @@ def _client(recipe: Recipe, role: str, budget: Budget, cache: ResponseCache, fol
     if recipe.data.teacher == "batch" and role != "actor":
         del settings["max_in_flight"]
         return BatchLLM(**settings, folder=folder / "batches" / role, cache=cache, budget=budget)
-    return EndpointLLM(**settings, cache=cache, budget=budget)
+    return EndpointLLM(**settings, cache=cache, budget=budget, dead_after=DEAD_AFTER)
 
 
 def _check_endpoints(recipe: Recipe) -> None:
