@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from planact.layout import data_folder, data_store
 from planact.recipe import load_recipe
 from planact.store import StoreDamaged, StoreError, read_run
 from planact_data import spending
+from planact_data.batch import BatchLLM
 from planact_data.build import build
 from planact_envs.suites import load_suite
 
@@ -34,6 +36,7 @@ from pathlib import Path
 import datasets
 from planact.recipe import load_recipe
 from planact_data import spending
+from planact_data.batch import BatchLLM
 from planact_data.build import build
 print(flush=True)  # the heavy imports are done when this line arrives
 build(load_recipe(sys.argv[1]), Path(sys.argv[2]))
@@ -51,9 +54,13 @@ def serving():
             process.kill()
 
 
-def paid(url):
+def stats(url):
     with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer).get("paid", 0)
+        return json.load(answer)
+
+
+def paid(url):
+    return stats(url).get("paid", 0)
 
 
 def recipe_file(folder, url):
@@ -165,6 +172,21 @@ def test_a_warm_run_asks_nothing_and_writes_the_same_bytes(whole, tmp_path):
     before = paid(whole.url), stored(store)
     assert build(whole.recipe, runs) == folder
     assert (paid(whole.url), stored(store)) == before and rows(folder) == rows(whole.folder)
+
+
+def test_a_build_by_batches_has_the_same_rows(whole, tmp_path, monkeypatch):
+    """Each stage is a batch, each repair and each later replan joins the next; episodes are played over the endpoint."""
+    for name, seconds in (("quiet", 0.1), ("poll", 0.05)):
+        monkeypatch.setitem(BatchLLM.__init__.__kwdefaults__, name, seconds)
+    endpoint = whole.recipe.endpoints["teacher"]
+    recipe = replace(whole.recipe, data=replace(whole.recipe.data, teacher="batch"), endpoints={"teacher": endpoint, "actor": endpoint})
+    folder, store = places(recipe, tmp_path)
+    before = stats(whole.url)
+    assert build(recipe, tmp_path) == folder and rows(folder) == rows(whole.folder)
+    after = stats(whole.url)
+    assert after["paid"] - before["paid"] == whole.paid
+    assert 2 <= after["batches"] - before.get("batches", 0) <= 20 < len(stored(store))
+    assert not list((store.parent / "batches").rglob("*.json"))
 
 
 @pytest.mark.parametrize("name", ["run.sqlite", "replies.sqlite"])
