@@ -60,8 +60,8 @@ CORPUS = [
     ("data: {near_duplicate: -1}\n", 4, "data.near_duplicate: expected a value from 0 to 1"),
     ("data: {tasks: all}\n", 4, "data.tasks: expected a whole number or null, found the text 'all'"),
     ("data: {tasks: 0}\n", 4, "data.tasks: expected at least 1"),
-    ("data: {teacher: endpoint}\n", 4, "data.teacher: 'endpoint' needs a server; add endpoints.teacher"),
-    ("eval: {serving: endpoint}\n", 4, "eval.serving: 'endpoint' needs a server; add endpoints.executor"),
+    ("data: {teacher: endpoint}\n", 4, "data.teacher: 'endpoint' needs a model; add endpoints.teacher"),
+    ("eval: {serving: endpoint}\n", 4, "eval.serving: 'endpoint' needs a model; add endpoints.executor"),
     (f"endpoints: {{executor: {{{SERVER}}}}}\nagent: {{}}\neval: {{serving: endpoint}}\n", 6, "eval.serving|add endpoints.planner"),
     ("agent:\n  planner: none\n  replan: every_turn\n", 6, "agent.replan: 'every_turn' needs a planner"),
     ("eval: {split: dev}\n", 4, "eval.split: expected one of 'train', 'validation', 'test', found the text 'dev'"),
@@ -151,7 +151,7 @@ def test_a_typo_in_any_key_names_the_right_one(write, section, key):
 
 @pytest.mark.parametrize("section, key", [(section, key) for section, kind in SECTIONS.items() for key in fields(kind)])
 def test_a_mapping_is_the_wrong_type_for_any_key(write, section, key):
-    wrong = "[1]" if key == "max_rows" else "{a: 1}"  # the one key that wants a mapping
+    wrong = "[1]" if key in ("max_rows", "imports") else "{a: 1}"  # the two keys that want a mapping
     assert f":5: {section}.{key}: expected " in refused(write(HEAD + f"{section}:\n  {key}: {wrong}\n"))
 
 
