@@ -25,8 +25,8 @@ _CONTROL = re.compile(
     r"\s*(?:\[\w+\] )?(link|button|textbox|combobox|checkbox|radio|clickable) '"  # axtree and short
     r"|\s*<(?:(a|button|input|select|textarea)\b|[^<>]* (id)=)"  # html: what can be acted on has an id
 )
-_NAME = re.compile(r"'([^'\n]+)'|>\s*([^<>]+?)\s*<|label=\"([^\"]+)\"")
-_TAG = re.compile(r"\s*<(?P<end>/?)(?P<name>[\w:-]+)(?:\s[^<>]*)?>[^<>]*(?P<close></[\w:-]+>)?\s*")
+_NAME = re.compile(r"'([^'\n]+)'|>([^<>]+)<|label=\"([^\"]+)\"")
+_TAG = re.compile(r"\s*<(?P<end>/?)(?P<name>[\w:-]+)(?:\s[^<>]*)?>[^<>]*+(?P<close></[\w:-]+>)?\s*")
 _HEAD = re.compile(r"\s*<(?P<end>)(?P<name>html)[^<>]*>\s*<title>[^<>]*</title>(?P<close>)\s*")
 _ITEM = re.compile(r"<html[^<>]*>(?:\s*<title>[^<>]*</title>)?|<(?P<name>[\w:-]+)(?:\s[^<>]*)?>[^<>]*</(?P=name)>|<[^<>]*>|[^<>]+|[<>]")
 _MARKER = re.compile(r"\(nodes left out: ([1-9]\d{0,8})\)")
