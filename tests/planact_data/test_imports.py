@@ -3,13 +3,13 @@
 import contextlib
 import json
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planact.actions import parse_action
+from planact.loop import run_episode
 from planact.plans import parse_plan
 from planact.prompts import PAST_PAGE
 from planact.recipe import Agent, RecipeError
@@ -18,8 +18,9 @@ from planact_data import records
 from planact_data.foreign import Unreadable, read_record
 from planact_data.imports import QUARANTINED, import_pairs, import_trajectories, write_rejected
 from planact_data.leaks import Gate
-from planact_data.records import read_records
 from planact_data.rows import make_rows, pair_row
+from planact_envs.miniweb.env import MiniwebEnv
+from planact_envs.suites import load_suite
 
 USER, ASSISTANT = (f"<|eot_id|><|start_header_id|>{role}<|end_header_id|>\n" for role in ("user", "assistant"))
 GATE = Gate([Task("t", "s", "test", (), "Delete every review written by Grace Nguyen", "http://x/", "t")], 0.9)
@@ -171,6 +172,22 @@ def test_hostile_records_take_no_longer_than_their_length(text):
         assert time.process_time() - start < 1
 
 
+async def test_an_episode_of_ours_written_as_webrl_writes_comes_back_with_the_same_rows(file):
+    suite, env = load_suite("miniweb"), MiniwebEnv("html")
+    task = next(task for task in suite.tasks("train") if task.template == "shop.spare")
+    ours = await run_episode(task, env, Agent(planner="none", observation="html"), suite.teacher("html", "webrl", 0.0, 0))
+    await env.close()
+    answers, pages = [turn.response for turn in ours.turns], [turn.observation.text for turn in ours.turns]
+    written = [webrl(ours.intent, answers, turn, page) for turn, page in enumerate(pages)]
+    (back,), _ = import_trajectories("webrl", file(written), GATE)
+    assert len(answers) > 4 and (back.intent, back.answer, back.stop_reason) == (ours.intent, ours.answer, ours.stop_reason)
+    for agent in (Agent(observation="html"), Agent(observation="html", max_page_tokens=250)):
+        for kind in ("plan", "replan", "act", "act_dynamic", "react"):
+            plans = [Plan((PlanStep("it is asked", f"Do what is left after {n}."),)) for n in range(len(answers))]
+            again, first = (list(make_rows(kind, trajectory, plans, agent)) for trajectory in (back, ours))
+            assert [(row["prompt"], row["completion"]) for row in again] == [(row["prompt"], row["completion"]) for row in first] != []
+
+
 # JSON lines and damaged files
 
 
@@ -193,26 +210,6 @@ def test_torn_lines_and_bytes_that_are_not_utf8_are_quarantined_by_line(tmp_path
     assert written[0]["text"] == lines[1][:200].decode() and all(len(record["text"]) <= records.SHOWN for record in written)
     assert QUARANTINED not in counts and path.read_bytes() == before
     assert write_rejected(str(path), tmp_path / "data", {}) is None
-
-
-@pytest.mark.parametrize("indent", [None, 0, 2])
-@pytest.mark.parametrize("chunk", [7, 300, 2**20])
-def test_an_array_is_read_in_pieces_past_damaged_records(file, monkeypatch, indent, chunk):
-    monkeypatch.setattr(records, "CHUNK", chunk)
-    monkeypatch.setattr(records, "MAX_RECORD", 5000)
-    path = file([webrl(turn=n % 3) for n in range(8)], indent=indent)
-    text = Path(path).read_text(encoding="utf-8")
-    assert [record.value for record in read_records(Path(path))] == json.loads(text)
-    second = text.index('"conversations"', text.index('"conversations"') + 1)
-    quote = text.index("Task Instruction", second)
-    damaged = text[:quote] + '"' + text[quote : -len(text) // 16]  # a stray quote in the second record, and no end
-    Path(path).write_text(damaged, encoding="utf-8")
-    read = list(read_records(Path(path)))
-    assert [record.problem for record in read] == ["", "not JSON", "", "", "", "", "", "not JSON"]
-    assert [record.number for record in read] == list(range(1, 9))
-    if indent is not None:
-        whole = text.split("\n")
-        assert all('"conversations"' in whole[record.line] for record in read)
 
 
 def test_a_file_that_is_not_there_and_an_unknown_format_are_the_recipes_mistake(tmp_path):
