@@ -40,8 +40,8 @@ from planact_data.parquet import write_parquet
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_FLIGHT = 64
-LATENCY = 0.5  # seconds
-ROUNDS = 30  # calls per slot
+LATENCY = 1.0  # seconds
+ROUNDS = 24  # calls per slot
 FAULTS = 0.1  # share of requests
 PAGE = "[12] link 'Reviews of the blue lamp'\n" * 400  # 15 kB, as a page of a shop in a prompt
 AIMS = {"wall_ratio": 1.15, "amplification": 1.17, "rows_ratio": 0.5, "memory_ratio": 1.5}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from planact.teaching import AnswerError
 from planact.types import Usage, content_hash
 
 MAX_TOKENS = 4096  # completion tokens of one answer; ours
+LONGEST_WAIT = 0.02  # seconds that an answer may wait for others that are stored with it; ours
 REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
 
 Item = TypeVar("Item")
@@ -77,6 +79,7 @@ class Desk:
         self.store, self.seed, self.in_flight = store, seed, in_flight
         self.tallies: dict[str, Tally] = {}
         self._unsaved: list[tuple[str, str, dict[str, Any], asyncio.Future[None]]] = []  # kind, key, record
+        self._last_commit = 0.0  # seconds
 
     def tally(self, kind: str) -> Tally:
         return self.tallies.setdefault(kind, Tally())
@@ -126,18 +129,20 @@ class Desk:
         loop = asyncio.get_running_loop()
         self._unsaved.append((kind, key, record, saved := loop.create_future()))
         if len(self._unsaved) == 1:
-            loop.call_soon(self._commit)
+            # After as long as the last one took: a slow disk gets few large transactions, and is busy half of the time at most.
+            loop.call_later(min(self._last_commit, LONGEST_WAIT), self._commit)
         await saved
 
     def _commit(self) -> None:
         waiting, self._unsaved = self._unsaved, []
-        error = None
+        error, started = None, time.perf_counter()
         try:
             with self.store.together():
                 for kind, key, record, _ in waiting:
                     self.store.put(key, record, kind=kind)
         except StoreError as caught:
             error = caught
+        self._last_commit = time.perf_counter() - started
         for *_, saved in waiting:
             if not saved.done():  # its question may have been cancelled
                 saved.set_exception(error) if error else saved.set_result(None)
