@@ -202,6 +202,8 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
     agent, roles = recipe.agent, []
     if agent and agent.planner == "none" and agent.replan != "never":
         refuse("agent", "replan", f"'{agent.replan}' needs a planner; set agent.replan to never, or agent.planner to base or trained")
+    if recipe.data and recipe.data.imports and agent and (agent.observation, agent.grammar) != ("html", "webrl"):
+        refuse("data", "imports", "those pages and actions are WebRL's; set agent.observation to html and agent.grammar to webrl")
     if recipe.data and recipe.data.teacher != "scripted":
         roles.append(("data", "teacher", "teacher"))
         if recipe.data.synthetic and recipe.data.outcome_filter != "environment":

@@ -21,6 +21,7 @@ from planact.types import content_hash
 from planact_data.card import write_card
 from planact_data.checks import drop_duplicates
 from planact_data.desk import Desk, Tally
+from planact_data.imports import write_rejected
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_behind
@@ -54,6 +55,8 @@ async def _build(recipe: Recipe, suite: Suite, store: RunStore, folder: Path, ki
     for kind in kinds:
         manifest["rows"][kind] = _write_rows(kind, made, recipe, folder)
     made.gate.write_report(folder / REPORT)
+    for format_, path in recipe.data.imports.items():
+        write_rejected(path, folder, *(made.counts[f"import {format_}, {what}"] for what in ("actions", "plans")))
     asked = manifest.get("questions", {}) | {kind: _work(tally) for kind, tally in desk.tallies.items()}
     manifest |= {
         "recipe": recipe.to_yaml(),

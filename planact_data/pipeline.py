@@ -22,7 +22,7 @@ from planact_data.cot import Reasoning, write_reasoning
 from planact_data.desk import Desk
 from planact_data.expansion import expand
 from planact_data.grounding import Grounded, ground_plans
-from planact_data.imports import import_trajectories
+from planact_data.imports import import_pairs, import_trajectories
 from planact_data.leaks import Gate
 from planact_data.models import Models
 from planact_data.pairs import Pair, pair_of
@@ -54,11 +54,13 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
     tasks, made.counts["seed"] = select_tasks(recipe, suite)
     seeds = await _solved_seeds(tasks, suite, recipe, models, store, made.counts["seed"])
     made.sources = {t.task_id: "seed" for t in seeds}
-    found = [*seeds]
+    found, foreign = [*seeds], list[Pair]()
     for format_, path in data.imports.items():
-        imported, made.counts[f"import {format_}"] = import_trajectories(format_, path, gate)
+        imported, made.counts[f"import {format_}, actions"] = import_trajectories(format_, path, gate)
         made.sources |= {t.task_id: format_ for t in imported}
         found += imported
+        pairs, made.counts[f"import {format_}, plans"] = import_pairs(format_, path, gate)
+        foreign += pairs
     if data.synthetic:
         new, made.counts["synthetic"] = await synthesize(tasks, suite, recipe, models, desk, store, gate)
         made.sources |= {t.task_id: "synthetic" for t in new}
@@ -66,6 +68,7 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
     made.plans = await ground_plans(found, models.teacher, desk)
     made.trajectories = [t for t in found if t.task_id in made.plans]
     made.pairs = [pair_of(t, made.plans[t.task_id].plan, made.sources[t.task_id]) for t in made.trajectories]
+    made.pairs += foreign
     seed_pairs = tuple(made.pairs)
     if data.expansion:
         pairs, made.counts["expansion"] = await expand(seed_pairs, data.expansion, models.teacher, desk, gate, recipe.seed)

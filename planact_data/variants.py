@@ -28,7 +28,7 @@ LABEL = "failure class"
 TEMPERATURE = 1.0  # of the writing of requests (WebRL; the paper does not say)
 BLOCK = 10  # seeds; ours
 LEAST = 0.2  # share of variants that is counted on to be accepted, however few were; ours
-MAX_IDLE = 3  # variants of a seed in a row that were not accepted, after which it gets no more; ours
+MAX_IDLE = 6  # variants of a seed in a row that were not accepted, after which it gets no more; ours
 
 
 @dataclass

@@ -1,20 +1,25 @@
 """Files of other people's data: what is read, what is put together, and what is named and left out."""
 
+import asyncio
 import contextlib
 import json
 import time
+from dataclasses import replace
 
 import pytest
+from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planact.actions import parse_action
+from planact.layout import read_manifest
 from planact.loop import run_episode
 from planact.plans import parse_plan
 from planact.prompts import PAST_PAGE
 from planact.recipe import Agent, RecipeError
 from planact.types import Op, Plan, PlanStep, StopReason, Task
 from planact_data import records
+from planact_data.build import build
 from planact_data.foreign import Unreadable, read_record
 from planact_data.imports import QUARANTINED, import_pairs, import_trajectories, write_rejected
 from planact_data.leaks import Gate
@@ -172,13 +177,19 @@ def test_hostile_records_take_no_longer_than_their_length(text):
         assert time.process_time() - start < 1
 
 
-async def test_an_episode_of_ours_written_as_webrl_writes_comes_back_with_the_same_rows(file):
-    suite, env = load_suite("miniweb"), MiniwebEnv("html")
-    task = next(task for task in suite.tasks("train") if task.template == "shop.spare")
+async def episode(template):
+    """An episode of the scripted actor on a training task, and its records in WebRL's form."""
+    suite, env = load_suite("miniweb-short"), MiniwebEnv("html")
+    task = next(task for task in suite.tasks("train") if task.template == template)
     ours = await run_episode(task, env, Agent(planner="none", observation="html"), suite.teacher("html", "webrl", 0.0, 0))
     await env.close()
-    answers, pages = [turn.response for turn in ours.turns], [turn.observation.text for turn in ours.turns]
-    written = [webrl(ours.intent, answers, turn, page) for turn, page in enumerate(pages)]
+    answers = [turn.response for turn in ours.turns]
+    return ours, [webrl(ours.intent, answers, turn.index, turn.observation.text) for turn in ours.turns]
+
+
+async def test_an_episode_of_ours_written_as_webrl_writes_comes_back_with_the_same_rows(file):
+    ours, written = await episode("shop.spare")
+    answers = [turn.response for turn in ours.turns]
     (back,), _ = import_trajectories("webrl", file(written), GATE)
     assert len(answers) > 4 and (back.intent, back.answer, back.stop_reason) == (ours.intent, ours.answer, ours.stop_reason)
     for agent in (Agent(observation="html"), Agent(observation="html", max_page_tokens=250)):
@@ -186,6 +197,22 @@ async def test_an_episode_of_ours_written_as_webrl_writes_comes_back_with_the_sa
             plans = [Plan((PlanStep("it is asked", f"Do what is left after {n}."),)) for n in range(len(answers))]
             again, first = (list(make_rows(kind, trajectory, plans, agent)) for trajectory in (back, ours))
             assert [(row["prompt"], row["completion"]) for row in again] == [(row["prompt"], row["completion"]) for row in first] != []
+
+
+def test_a_build_plans_imported_episodes_and_sets_torn_records_aside(file, recipe, tmp_path):
+    ours, written = asyncio.run(episode("shop.spare"))
+    _, other = asyncio.run(episode("code.comment"))
+    path = file([*written, *other[1:], {"conversations": "torn"}])
+    made = recipe(tasks=1, imports={"webrl": path}, executor=("act",))
+    folder = build(replace(made, agent=Agent(observation="html")), tmp_path / "runs")
+    rows = load_dataset("parquet", data_files=str(folder / "act.parquet"), split="train", cache_dir=str(tmp_path / "cache"))
+    imported = [row for row in rows if row["source"] == "webrl"]
+    assert len(imported) == len(ours.turns) and all(ours.intent in row["prompt"][0]["content"] for row in imported)
+    counts = read_manifest(folder)["counts"]["import webrl, actions"]
+    assert (counts["records"], counts["records used"], counts["trajectories"]) == (len(written) + len(other), len(written), 1)
+    set_aside = [json.loads(line) for line in (folder / "web.json.rejected.jsonl").read_text().splitlines()]
+    assert len(set_aside) == sum(counts["rejected"].values()) == len(other)
+    assert "web.json" in (folder / "README.md").read_text()
 
 
 # JSON lines and damaged files

@@ -21,6 +21,7 @@ from planact_data.leaks import Gate
 from planact_data.models import Models
 from planact_data.pairs import Pair, site_of
 from planact_data.targeting import _without_values, augment, failures_by_site
+from planact_data.variants import MAX_IDLE
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.miniweb.teacher.pairs import plan_of
 from planact_envs.suites import load_suite
@@ -176,7 +177,7 @@ async def test_a_teacher_that_copies_what_failed_gets_nothing_through(tmp_path, 
     stolen = [(price.intent, "the price"), (f"Price of '{product}'", "the price"), (f"How expensive would '{product}' be for me?", answer)]
     attempts = [attempt(task, task is not price) for task in VALIDATION]
     pairs, counts = await run(tmp_path / "run.sqlite", Thief(stolen), seeds=seeds, attempts=attempts, in_flight=1)
-    assert pairs == [] and counts["variants asked for"] == 3 * len(seeds)  # each seed is given up after three
+    assert pairs == [] and counts["variants asked for"] == MAX_IDLE * len(seeds)  # then each seed is given up
     reasons = ("repeats", "shortens", "states the answer of")
     assert set(counts["rejected"]) == {f"{reason} a validation request" for reason in reasons}
     assert "brought none; raise data.tasks" in capsys.readouterr().err
