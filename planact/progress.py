@@ -9,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_EVERY = 10.0  # seconds between plain lines
+FIRST_LINE = 2.0  # seconds until the first one, so that what is done at once takes one line
 TIMES = 45  # columns that tqdm takes for percentage, times and speed
 
 
@@ -21,7 +22,7 @@ class Progress:
         self.bar = tqdm(total=total, **options) if sys.stderr.isatty() else None
         self.worked = 0  # steps that took time in this run, from which the time left is told
         self.started = time.monotonic()
-        self.printed: float | None = None
+        self.printed = self.started - LINE_EVERY + FIRST_LINE
 
     def update(self, note: str = "", steps: int = 1, stored: bool = False) -> None:
         """Count `steps` more; `stored` ones were there already, so that they say nothing about the speed of the others."""
@@ -31,7 +32,7 @@ class Progress:
             self.bar.initial += steps if stored else 0
             self.bar.set_postfix_str(shortened(note, self._room()), refresh=False)
             self.bar.update(steps)
-        elif self.printed is None or self.done >= self.total or time.monotonic() - self.printed > LINE_EVERY:
+        elif self.done >= self.total or time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
             print(f"{self.label}: {self.done}/{self.total} {self.unit} {note}".rstrip() + f" [{self.times()}]", file=sys.stderr, flush=True)
 

@@ -160,7 +160,7 @@ class Desk:
     async def each(self, label: str, items: Iterable[Item], work: Callable[[Item], Awaitable[None]], kinds: Sequence[str]) -> None:
         """Await `work` for all items, `in_flight` at a time, under a progress bar that shows the tallies of `kinds`."""
         items = list(items)
-        with Progress(label, len(items)) as progress:
+        with Progress(label, len(items), unit="items") as progress:
 
             async def one(item: Item) -> None:
                 _asked_anew.set(anew := [])
