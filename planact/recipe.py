@@ -206,8 +206,6 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
         refuse("data", "imports", "those pages and actions are WebRL's; set agent.observation to html and agent.grammar to webrl")
     if recipe.data and recipe.data.teacher != "scripted":
         roles.append(("data", "teacher", "teacher"))
-        if recipe.data.synthetic and recipe.data.outcome_filter != "environment":
-            roles.append(("data", "outcome_filter", recipe.data.outcome_filter))
     if recipe.eval and recipe.eval.serving == "endpoint":
         roles.append(("eval", "serving", "executor"))
         if agent and agent.planner != "none":
