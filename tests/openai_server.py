@@ -15,6 +15,8 @@ import re
 from collections import Counter
 from typing import Any
 
+from planact.llm import ModelError
+
 FAULTS = (429, 500, 503)
 HEAD = "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
 
@@ -77,16 +79,20 @@ class OpenAIServer:
             return FAULTS[self.stats["faults"] % len(FAULTS)], {"error": {"message": "injected"}}
         self.stats["paid"] += 1
         await asyncio.sleep(self.options.latency)
-        return 200, await self.completion(request)
+        try:
+            return 200, await self.completion(request)
+        except ModelError as error:  # of the scripted teacher
+            return 400, {"error": {"message": str(error)}}
 
     async def completion(self, request: dict[str, Any]) -> dict[str, Any]:
-        text, tokens = "ok", (10, 5)
+        text, tokens, first = "ok", (10, 5), {"ok": -0.1}
         if self.teacher:
-            reply = await self.teacher.complete(request["messages"], max_tokens=request["max_tokens"], seed=request["seed"])
-            text, tokens = reply.text, (reply.usage.prompt_tokens, reply.usage.completion_tokens)
+            options = {"max_tokens": request["max_tokens"], "seed": request["seed"], "top_logprobs": request.get("top_logprobs", 0)}
+            reply = await self.teacher.complete(request["messages"], **options)
+            text, tokens, first = reply.text, (reply.usage.prompt_tokens, reply.usage.completion_tokens), reply.top_logprobs or {}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         if request.get("logprobs"):
-            choice["logprobs"] = {"content": [{"token": text, "logprob": -0.1, "top_logprobs": [{"token": text, "logprob": -0.1}]}]}
+            choice["logprobs"] = {"content": [{"top_logprobs": [{"token": token, "logprob": value} for token, value in first.items()]}]}
         usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
         return {"id": "1", "object": "chat.completion", "created": 1, "model": request["model"], "choices": [choice], "usage": usage}
 
