@@ -97,6 +97,14 @@ def test_a_fact_is_in_the_steps_that_need_it_once_it_is_seen(name):
         assert fact.value in steps and fact.unknown not in steps
 
 
+def test_a_form_that_is_half_filled_in_is_not_filled_in_again():
+    task = TASKS["code.new_issue"][0]
+    title, label = task.params["title"], task.params["label"]
+    whole, rest, end = (annotate(solution(task), done)[0].step.step for done in (3, 4, 5))
+    assert whole == f"Set the title to '{title}' and the label to '{label}' and create the issue."
+    assert (rest, end) == (f"Set Label to '{label}' and press Create issue.", "Press Create issue.")
+
+
 async def test_mistakes_come_at_about_their_rate_and_repairs_are_right():
     teacher = ScriptedTeacher("short", "webrl", error_rate=0.3)
     tasks = [task for tasks in TASKS.values() for task in tasks[:1]]

@@ -8,9 +8,11 @@ from typing import Sequence
 
 from planact.llm import Message
 from planact.teaching.annotation import AnnotatedStep, render_annotation
-from planact.types import PlanStep
-from planact_envs.miniweb.solution import Solution
+from planact.types import Op, PlanStep
+from planact_envs.miniweb.solution import Move, Solution
 from planact_envs.miniweb.teacher.knowledge import Habits, solution_of
+
+FILLING = (Op.TYPE, Op.SELECT)
 
 _QUERY = re.compile(r"^## User Query\n(?P<intent>.*)$", re.M)
 _FUTURE = re.compile(r"^## Future Actions\n(?P<first>\d+)\.", re.M)
@@ -52,9 +54,18 @@ def annotate(solution: Solution, done: int, page_title: str = "") -> tuple[Annot
         if done and not steps:
             reasoning = f"The page is now '{page_title}', so the last action worked. {reasoning}"
         moves = solution.moves[left[0] - 1 : left[-1]]
+        begun = stage.moves[: len(stage.moves) - len(left)]
+        step = what_is_left(moves) if any(move.op in FILLING for move in begun) else solution.wording(stage.step, done)
         description = "; ".join(" ".join(filter(None, [m.op, m.role, m.name and f"'{m.name}'", m.text and f"'{m.text}'"])) for m in moves)
-        steps.append(AnnotatedStep(PlanStep(reasoning, solution.wording(stage.step, done)), description, left))
+        steps.append(AnnotatedStep(PlanStep(reasoning, step), description, left))
     return tuple(steps)
+
+
+def what_is_left(moves: Sequence[Move]) -> str:
+    """The step of a form that is half filled in: a plan that asked for all of it would have the executor do it again."""
+    parts = [f"set {move.name} to '{move.text}'" if move.op in FILLING else f"press {move.name}" for move in moves]
+    text = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _purpose(solution: Solution) -> str:
