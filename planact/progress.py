@@ -9,20 +9,22 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_EVERY = 10.0  # seconds between plain lines
-FIRST_LINE = 2.0  # seconds until the first one, so that what is done at once takes one line
 TIMES = 45  # columns that tqdm takes for percentage, times and speed
 
 
 class Progress:
-    """Counts `done` of `total`; `note` is what stands behind the count, such as a loss or a success rate."""
+    """Counts `done` of `total`; `note` is what stands behind the count, such as a loss or a success rate.
 
-    def __init__(self, label: str, total: int, done: int = 0, unit: str = "it"):
+    The first plain line comes after `patience` seconds: a stage that is one of many and may be done at once then takes one line.
+    """
+
+    def __init__(self, label: str, total: int, done: int = 0, unit: str = "it", patience: float = 0.0):
         self.label, self.total, self.done, self.unit = label, total, done, unit
         options = {"desc": label, "unit": unit, "initial": done, "dynamic_ncols": True, "smoothing": 0}
         self.bar = tqdm(total=total, **options) if sys.stderr.isatty() else None
         self.worked = 0  # steps that took time in this run, from which the time left is told
         self.started = time.monotonic()
-        self.printed = self.started - LINE_EVERY + FIRST_LINE
+        self.printed = self.started - LINE_EVERY + patience
 
     def update(self, note: str = "", steps: int = 1, stored: bool = False) -> None:
         """Count `steps` more; `stored` ones were there already, so that they say nothing about the speed of the others."""
@@ -32,7 +34,7 @@ class Progress:
             self.bar.initial += steps if stored else 0
             self.bar.set_postfix_str(shortened(note, self._room()), refresh=False)
             self.bar.update(steps)
-        elif self.done >= self.total or time.monotonic() - self.printed > LINE_EVERY:
+        elif self.done >= self.total or time.monotonic() - self.printed >= LINE_EVERY:
             self.printed = time.monotonic()
             print(f"{self.label}: {self.done}/{self.total} {self.unit} {note}".rstrip() + f" [{self.times()}]", file=sys.stderr, flush=True)
 

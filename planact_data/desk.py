@@ -25,6 +25,7 @@ from planact.types import Usage, content_hash
 
 MAX_TOKENS = 4096  # completion tokens of one answer; ours
 LONGEST_WAIT = 0.02  # seconds that an answer may wait for others that are stored with it; ours
+PATIENCE = 2.0  # seconds until the first line about a stage: some have a hundred short waves
 REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
 
 Item = TypeVar("Item")
@@ -160,7 +161,7 @@ class Desk:
     async def each(self, label: str, items: Iterable[Item], work: Callable[[Item], Awaitable[None]], kinds: Sequence[str]) -> None:
         """Await `work` for all items, `in_flight` at a time, under a progress bar that shows the tallies of `kinds`."""
         items = list(items)
-        with Progress(label, len(items), unit="items") as progress:
+        with Progress(label, len(items), unit="items", patience=PATIENCE) as progress:
 
             async def one(item: Item) -> None:
                 _asked_anew.set(anew := [])

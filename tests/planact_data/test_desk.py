@@ -153,7 +153,7 @@ async def test_each_asks_all_items_some_at_a_time(store, capsys):
 
     await desk.each("plans", range(20), work, ["plan"])
     assert seen == [1] * 20 and llm.most == 4 and store.count("plan") == 20
-    assert "plans: 20/20 it 20 accepted, 0 rejected, 40 tokens" in capsys.readouterr().err
+    assert "plans: 20/20 items 20 accepted, 0 rejected, 40 tokens" in capsys.readouterr().err
 
 
 async def test_answers_are_on_disk_when_ask_returns_and_share_a_transaction(store, path):
