@@ -119,7 +119,8 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
     more = " --set sft.learning_rate=1e-5 --set sft.max_steps=2 --set sft.bf16=false --runs"
     assert in_flags == command.replace(" --runs", more)
     built = call("build_data.py", *shlex.split(command)[2:])
-    assert built.returncode == 0 and re.search(r'^react: \d+ rows   load_dataset\(".*/my runs/data/\w+/\w+", "react"\)$', built.stdout, re.M)
+    line = r'^react: \d+ rows   load_dataset\(".*/my runs/data/\w+/\w+", "react"\)$'
+    assert built.returncode == 0 and re.search(line, built.stdout, re.M)
 
     command = make_it_with(call("evaluate.py", *arguments))
     assert command == f"accelerate launch --config_file accelerate_configs/cpu.yaml scripts/sft.py {same} --role executor"
