@@ -5,6 +5,7 @@ Nothing here is trained: the base answers noise, which is all that most tests ne
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ REPO = Path(__file__).parents[1]
 # Read when the libraries are imported, also by the processes that tests start: no network, and no threads that spin.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs whose Ctrl-C is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 NO_CHROMIUM = "no Chromium"
