@@ -15,7 +15,6 @@ CARD_LINES = 30  # of the card, shown by a dry run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     recipe_arguments(parser)
-    parser.add_argument("--data", action="store_true", help="push the training rows (the default)")
     parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the dataset on the Hub; made when it is not there")
     parser.add_argument("--public", action="store_true", help="let everyone read it")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")

@@ -97,7 +97,7 @@ def test_a_push_makes_one_commit_in_a_private_dataset_and_only_what_changed_make
     made = hub.state["repositories"][NAME]
     assert (made["kind"], made["private"], made["commits"], set(made["files"])) == ("dataset", True, ["Rows of test/row"], names)
 
-    again, writes = push("--data"), hub.state["writes"]
+    again, writes = push(), hub.state["writes"]
     assert again.returncode == 0 and f"{NAME} holds these files already; nothing to push" in again.stdout
     assert hub.state["repositories"][NAME] == made and hub.state["writes"] == writes
 
