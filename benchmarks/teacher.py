@@ -24,9 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,9 @@ from planact.types import Usage
 from planact_data.desk import Desk, Question
 from planact_data.parquet import write_parquet
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script has its own folder there, and the server is among the tests
+from tests.openai_server import serving, stats
+
 IN_FLIGHT = 64
 LATENCY = 1.0  # seconds
 ROUNDS = 24  # calls per slot
@@ -54,17 +54,6 @@ class Ready:
 
     async def complete(self, messages: Sequence[Message], **options: Any) -> Completion:
         return Completion("## Step 1\n" + "Open the page of the order and read its date. " * 20, Usage(4000, 250, calls=1))
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[str]:
-    """The base URL of a server process."""
-    command = [sys.executable, str(ROOT / "tests" / "openai_server.py"), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 def question(number: int) -> Question:
@@ -121,8 +110,7 @@ def faults(folder: Path) -> dict[str, float]:
     rows = IN_FLIGHT * ROUNDS
     with serving("--latency", "0.05", "--fault-rate", str(FAULTS)) as url:
         asyncio.run(over_endpoint(url, rows, folder, backoff=0.1))
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-            counts = json.load(answer)
+        counts = stats(url)
     assert counts["paid"] == rows, counts
     return {"amplification": counts["requests"] / rows}
 

@@ -12,7 +12,12 @@ import asyncio
 import json
 import random
 import re
+import subprocess
+import sys
+import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from planact.llm import ModelError
@@ -137,6 +142,22 @@ class OpenAIServer:
 
     def listed(self) -> dict[str, Any]:
         return {"object": "list", "data": [*reversed(self.batches.values())], "has_more": False}
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """The base URL of a server process with these command-line options; it is killed at the end."""
+    with subprocess.Popen([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def stats(url: str) -> dict[str, int]:
+    """What the server at that base URL was asked."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
+        return json.load(answer)
 
 
 async def run(options: argparse.Namespace) -> None:

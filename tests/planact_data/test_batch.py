@@ -4,33 +4,16 @@ import asyncio
 import json
 import subprocess
 import sys
-import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from planact.cache import ResponseCache
 from planact.llm import Budget, BudgetExceeded, EndpointUnusable, ModelError, RequestRefused
 from planact_data.batch import BatchLLM
+from tests.openai_server import serving, stats
 
-SERVER = Path(__file__).parents[1] / "openai_server.py"
 PRICES = {"usd_per_m_prompt": 1.0, "usd_per_m_completion": 2.0}  # one reply of 10 + 5 tokens: 20e-6 USD
-
-
-@contextmanager
-def serving(*options):
-    """The base URL of a running server."""
-    with subprocess.Popen([sys.executable, str(SERVER), *options], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-def stats(url):
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
 """A data build against a server on this machine, stopped by its limit of dollars: what is kept, and what the second run pays."""
 
 import asyncio
-import json
 import subprocess
 import sys
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from planact.recipe import Endpoint
 from planact.store import read_run
 from planact_data.spending import spent
 from planact_envs.suites import load_suite
+from tests.openai_server import serving, stats
 
 REPO = Path(__file__).parents[2]
 IN_FLIGHT = 2
@@ -25,16 +24,13 @@ IN_FLIGHT = 2
 @pytest.fixture
 def server():
     """The URL of a server on which the scripted teacher answers."""
-    command = [sys.executable, REPO / "tests/openai_server.py", "--teacher", "miniweb-short"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield process.stdout.readline().strip()
-        process.terminate()
+    with serving("--teacher", "miniweb-short") as url:
+        yield url
 
 
 def paid(url):
     """Chat completions that the server has answered."""
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer).get("paid", 0)
+    return stats(url).get("paid", 0)
 
 
 def test_a_build_stops_at_its_limit_and_a_higher_one_pays_only_the_rest(recipe, server, tmp_path):

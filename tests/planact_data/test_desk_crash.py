@@ -4,17 +4,13 @@ The teacher is a server process that counts what it would bill. It answers as mi
 that roll-outs, plans, repairs and replans are all interrupted.
 """
 
-import json
 import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import urllib.request
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from datasets import load_dataset
@@ -26,8 +22,8 @@ from planact_data import spending
 from planact_data.batch import BatchLLM
 from planact_data.build import build
 from planact_envs.suites import load_suite
+from tests.openai_server import serving, stats
 
-SERVER = Path(__file__).parents[1] / "openai_server.py"
 IN_FLIGHT = 4
 KINDS = ("plan", "replan", "act")
 BUILD = """
@@ -43,20 +39,7 @@ build(load_recipe(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@contextmanager
-def serving():
-    """The base URL of a server whose every answer takes 10 ms."""
-    options = ["--teacher", "miniweb-short", "--error-rate", "0.2", "--latency", "0.01"]
-    with subprocess.Popen([sys.executable, str(SERVER), *options], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-def stats(url):
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer)
+SLOW_AND_WRONG = ("--teacher", "miniweb-short", "--error-rate", "0.2", "--latency", "0.01")  # 10 ms an answer
 
 
 def paid(url):
@@ -84,7 +67,7 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    with serving() as url:
+    with serving(*SLOW_AND_WRONG) as url:
         yield Whole(tmp_path_factory.mktemp("whole"), url)
 
 
