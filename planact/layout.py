@@ -59,7 +59,8 @@ def store_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
 def data_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
     """Everything that changes the rows, and nothing else; which kinds are wanted is not part of it."""
     data, agent = to_dict(recipe.data), recipe.agent
-    sizes = {key: value for key, value in data.items() if key not in ("planner", "executor", "teacher", "max_usd")}
+    later = ("planner", "executor", "planner_sources", "executor_sources", "teacher", "max_usd")  # what is trained on, who and how
+    sizes = {key: value for key, value in data.items() if key not in later}
     sizes["imports"] = {format_: file_identity(path) for format_, path in recipe.data.imports.items()}
     prompts = prompts_hash(agent.prompts, agent.grammar, cot=True)  # rows with and without reasoning are files of one folder
     shown = {"plan_history": agent.plan_history, "max_page_tokens": agent.max_page_tokens, "teaching": teaching_hash(), "prompts": prompts}
@@ -77,6 +78,11 @@ def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
 def row_kinds(recipe: Recipe, role: str) -> tuple[str, ...]:
     """The row files of "planner" or "executor": with `agent.cot`, those whose answers begin with reasoning."""
     return tuple(f"{kind}_cot" if recipe.agent.cot else kind for kind in getattr(recipe.data, role))
+
+
+def row_sources(recipe: Recipe, role: str) -> tuple[str, ...]:
+    """The sources of the rows that "planner" or "executor" is trained on; empty: all."""
+    return getattr(recipe.data, f"{role}_sources")
 
 
 def wanted_kinds(recipe: Recipe) -> tuple[str, ...]:
@@ -99,11 +105,18 @@ def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
         raise NotBuilt(f"the {', '.join(missing)} rows of {recipe.name} are not built", "scripts/build_data.py")
     return {
         "role": role,
-        "rows": {kind: rows[kind]["hash"] for kind in kinds},
+        "rows": {kind: _hashes(rows[kind], row_sources(recipe, role)) for kind in kinds},
         "base_model": base_model_identity(recipe.base_model),
         "sft": recipe.sft_for(role),
+        "batch": recipe.training.batch,
+        "held_out": recipe.training.held_out,
         "seed": recipe.seed,
     }
+
+
+def _hashes(entry: dict[str, Any], sources: tuple[str, ...]) -> dict[str, str]:
+    """Source -> hash of its rows; by source, so that rows of others do not make it another model."""
+    return {source: digest for source, digest in entry["hashes"].items() if not sources or source in sources}
 
 
 def model_folder(recipe: Recipe, role: str, folder: Path, runs: Path) -> Path:

@@ -19,10 +19,11 @@ from planact.recipe_yaml import Node, RecipeError, dump, merge, read_override, r
 from planact.sft_keys import sft_keys
 from planact.types import content_hash, to_dict
 
-__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "load_recipe", "resolve"]
+__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "Training", "load_recipe", "resolve"]
 
 Role = Literal["planner", "executor", "teacher", "actor", "reasoner", "judge", "orm"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
+Source = Literal["seed", "synthetic", "expansion", "targeted", "webrl", "released"]  # of a training row
 TRAINED_ROLES = ("planner", "executor")
 
 
@@ -82,6 +83,8 @@ class Data:
     teacher_error_rate: float = rule(0.0, low=0, high=1)  # share of the scripted teacher's answers that are wrong on purpose
     planner: tuple[Literal["plan", "replan"], ...] = ("plan",)  # row kinds
     executor: tuple[Literal["act", "act_dynamic", "react"], ...] = ("act",)  # row kinds
+    planner_sources: tuple[Source, ...] = ()  # which of the built rows the planner is trained on; empty: all
+    executor_sources: tuple[Source, ...] = ()  # the same of the executor: the columns of the paper's Table 1
     near_duplicate: float = rule(0.9, low=0, high=1)  # Jaccard threshold of 5-character shingles
     max_rows: Mapping[RowKind, int] = field(default_factory=dict)  # kind -> rows kept at most, drawn by the seed; all where not named
     max_usd: float | None = rule(None, low=0)  # dollars for all models of the builder, earlier runs included; None: no limit
@@ -96,6 +99,21 @@ class Pretrain:
     layers: int = rule(4, low=2)  # convolution and attention in turn
     conversations: int = rule(1000, low=1)  # training chats
     walks: int = rule(200, low=0)  # random walks that add pages to the crawled ones
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where a model is trained, and what is watched meanwhile: what TRL's own settings in `sft` leave open."""
+
+    launch: Literal["cpu", "ddp", "fsdp2", "fsdp2_qlora", "fsdp2_multinode", "deepspeed_zero3"] = "cpu"  # file of accelerate_configs/
+    processes: int = rule(1, low=1)  # over all nodes, one for each device
+    device: str = "cpu"  # of planact_train.devices, for the memory and the hours of scripts/plan.py
+    batch: int | None = rule(None, low=1)  # rows per optimizer step over all processes; sets gradient_accumulation_steps
+    min_kept: float = rule(0.999, low=0, high=1)  # share of the rows' tokens that must fit `sft.max_length`
+    held_out: int = rule(0, low=0)  # rows of each kind kept from training, on which loss and accuracy are measured
+    answer_every: int | None = rule(None, low=1)  # steps after which held-out rows are answered by generation; None: never
+    answer_rows: int = rule(16, low=1)  # held-out rows answered each time
+    merge: bool = False  # save an adapter also merged into its base, as a model that any server loads
 
 
 @dataclass(frozen=True)
@@ -126,6 +144,7 @@ class Recipe:
     endpoints: Mapping[Role, Endpoint] = field(default_factory=dict)
     data: Data | None = None
     pretrain: Pretrain | None = None
+    training: Training = field(default_factory=Training)
     sft: Mapping[str, Any] | None = None  # TRL's SFTConfig and ModelConfig names; `planner:` and `executor:` override per role
     eval: Eval | None = None
 
@@ -176,7 +195,7 @@ def resolve(tree: Node, layers: Sequence[Node] = ()) -> Recipe:
 
 def _elsewhere(key: str) -> list[str]:
     """The sections that know `key`."""
-    sections = {"the top level": Recipe, "agent": Agent, "endpoints.<role>": Endpoint, "data": Data, "eval": Eval}
+    sections = {"the top level": Recipe, "agent": Agent, "endpoints.<role>": Endpoint, "data": Data, "training": Training, "eval": Eval}
     homes = [name for name, kind in sections.items() if key in {field.name for field in dataclasses.fields(kind)}]
     return homes + ["sft"] * (key in sft_keys())
 

@@ -102,6 +102,10 @@ def _write_rows(kind: str, made: Material, recipe: Recipe, folder: Path) -> dict
         "duplicates dropped": duplicates,
         "dropped": dict(sorted(dropped.items())),
         "hash": content_hash([[r["prompt"], r["completion"]] for r in rows]),
+        "hashes": {
+            source: content_hash([[r["prompt"], r["completion"]] for r in rows if r["source"] == source])
+            for source in sorted({row["source"] for row in rows})
+        },
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping, TypeVar
 
 from trl import ModelConfig, SFTConfig
 
-from planact.recipe import RecipeError
+from planact.recipe import RecipeError, Training
 
 Config = TypeVar("Config", SFTConfig, ModelConfig)
 MUON = "muon"  # of `optim`: planact_train.muon's; TRL knows every other name
@@ -19,6 +19,19 @@ def sft_config(settings: Mapping[str, Any], output_dir: Path, seed: int, **overr
     """TRL's SFTConfig of the recipe. Raises RecipeError on what TRL does not accept."""
     keys = {key: value for key, value in settings.items() if key not in MODEL_KEYS and (key, value) != ("optim", MUON)}
     return _made(SFTConfig, {"seed": seed, "data_seed": seed} | keys | {"output_dir": str(output_dir)} | overrides)
+
+
+def accumulation(training: Training, settings: Mapping[str, Any]) -> dict[str, int]:
+    """`gradient_accumulation_steps` that make `training.batch` rows of all processes one step. Raises RecipeError when none does."""
+    if training.batch is None:
+        return {}
+    at_once = settings.get("per_device_train_batch_size", 8) * training.processes  # 8: TRL's default
+    if training.batch % at_once or "gradient_accumulation_steps" in settings:
+        raise RecipeError(
+            f"training.batch={training.batch} must be a multiple of per_device_train_batch_size * training.processes = {at_once}, "
+            "and sets gradient_accumulation_steps itself; change one of the three"
+        )
+    return {"gradient_accumulation_steps": training.batch // at_once}
 
 
 def model_config(settings: Mapping[str, Any], base_model: str) -> ModelConfig:

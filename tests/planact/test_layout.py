@@ -18,7 +18,7 @@ from planact.layout import (
     row_kinds,
     write_json,
 )
-from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError
+from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError, Training
 from planact.types import to_dict
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def taught(**changes):
 @pytest.fixture
 def runs(tmp_path):
     """A runs folder with built rows of every kind."""
-    rows = {kind: {"rows": 3, "hash": f"hash of {kind}"} for kind in ("plan", "replan", "act", "act_dynamic", "react")}
+    rows = {kind: {"rows": 3, "hashes": {"seed": f"hash of {kind}"}} for kind in ("plan", "replan", "act", "act_dynamic", "react")}
     write_json(tmp_path / "data" / MANIFEST, {"rows": rows})
     return tmp_path
 
@@ -141,9 +141,9 @@ def test_an_import_is_known_by_its_content(tmp_path):
 
 
 def test_every_data_setting_of_a_recipe_is_covered_here():
-    assert {field for recipe in OTHER_ROWS for field in changed(recipe.data, RECIPE.data)} | {"planner", "executor", "max_usd"} == set(
-        to_dict(RECIPE.data)
-    )
+    trained_on = {"planner", "executor", "planner_sources", "executor_sources"}
+    others = {field for recipe in OTHER_ROWS for field in changed(recipe.data, RECIPE.data)}
+    assert others | trained_on | {"max_usd"} == set(to_dict(RECIPE.data))
 
 
 def changed(one, other):
@@ -184,12 +184,15 @@ def test_what_changes_a_model_changes_its_folder(runs):
         data(planner=("plan", "replan")),
         data(planner=("replan", "plan")),
         data(planner=("replan",)),
+        data(planner_sources=("synthetic",)),
+        replace(RECIPE, training=Training(batch=32)),
+        replace(RECIPE, training=Training(held_out=1)),
     ]
     keys = {model_folder(recipe, "planner", runs / "data", runs) for recipe in [RECIPE, *others]}
     keys.add(model_folder(RECIPE, "executor", runs / "data", runs))
     before = len(keys)
     manifest = read_manifest(runs / "data")
-    manifest["rows"]["plan"]["hash"] = "other rows"
+    manifest["rows"]["plan"]["hashes"]["seed"] = "other rows"
     write_json(runs / "data" / MANIFEST, manifest)
     keys.add(model_folder(RECIPE, "planner", runs / "data", runs))
     assert len(keys) == before + 1 >= len(others) + 2
@@ -198,9 +201,11 @@ def test_what_changes_a_model_changes_its_folder(runs):
 def test_the_settings_of_a_model(runs):
     assert model_settings(RECIPE, "planner", runs / "data") == {
         "role": "planner",
-        "rows": {"plan": "hash of plan"},
+        "rows": {"plan": {"seed": "hash of plan"}},
         "base_model": "some/model",
         "sft": {"learning_rate": 2e-5, "num_train_epochs": 2},
+        "batch": None,
+        "held_out": 0,
         "seed": 0,
     }
     folder = model_folder(RECIPE, "planner", runs / "data", runs)
@@ -212,10 +217,10 @@ def test_rows_that_are_not_built_are_named(tmp_path):
     with pytest.raises(NotBuilt, match="the plan, replan rows of tiny/row are not built") as missing:
         model_settings(both, "planner", tmp_path)
     assert missing.value.script == "scripts/build_data.py"
-    write_json(tmp_path / MANIFEST, {"rows": {"plan": {"hash": "h"}}})
+    write_json(tmp_path / MANIFEST, {"rows": {"plan": {"hashes": {"seed": "h"}}}})
     with pytest.raises(NotBuilt, match="the replan rows"):
         model_settings(both, "planner", tmp_path)
-    assert model_settings(RECIPE, "planner", tmp_path)["rows"] == {"plan": "h"}
+    assert model_settings(RECIPE, "planner", tmp_path)["rows"] == {"plan": {"seed": "h"}}
 
 
 def test_a_local_base_model_is_known_by_its_content(tmp_path):

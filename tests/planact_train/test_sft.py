@@ -20,8 +20,10 @@ from planact.layout import NotBuilt, data_folder, model_folder
 from planact.recipe import load_recipe
 from planact_envs.suites import load_suite
 from planact_eval.serving import LocalLLM
+from planact_train.checkpoints import last_checkpoint
+from planact_train.rows import load_rows
 from planact_train.settings import sft_config
-from planact_train.sft import last_checkpoint, load_rows, train
+from planact_train.sft import train
 from planact_train.trainer import AnswerTrainer
 
 REPO = Path(__file__).parents[2]
@@ -120,7 +122,7 @@ def test_rows_of_several_kinds_come_shuffled_and_the_same_for_a_seed(built, smal
     one, same, other = (load_rows(folder, ("plan", "replan"), seed).to_list() for seed in (0, 0, 1))
     assert one == same != other
     assert sorted(map(str, one)) == sorted(map(str, other)) == sorted(map(str, plain))
-    assert one[0].keys() == {"prompt", "completion"}
+    assert one[0].keys() == {"prompt", "completion", "kind", "task_id"}
 
 
 def test_a_killed_training_resumes_and_ends_as_if_never_killed(runs, small, changes, capsys):
