@@ -25,7 +25,7 @@ from planact.types import FailureInfo, Op, StopReason, Trajectory, Turn
 
 KINDS = ("planning", "grounding", "observation", "loop", "format", "limits")
 UNSCORED = ("environment", "model", "unscored")
-LIMITS = (StopReason.MAX_TURNS, StopReason.TOKEN_BUDGET)
+LIMITS = (StopReason.MAX_TURNS, StopReason.TOKEN_BUDGET, StopReason.TIME_LIMIT)
 MAX_EVIDENCE = 200  # characters of a page's or a model's text in a sentence; ours
 
 _BROKEN = {StopReason.MODEL_ERROR: "model", StopReason.ENV_ERROR: "environment"}

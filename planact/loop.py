@@ -8,6 +8,7 @@ end is a `StopReason`; a bad answer of a model is a turn with a `failure`, never
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Sequence
 
@@ -78,12 +79,18 @@ class Episode:
         self.plan = Plan()
 
     async def run(self) -> EpisodeEnd:
-        self.page = await self.env.reset(self.task)
+        limit = asyncio.timeout(self.agent.max_episode_seconds)
         try:
-            while True:
-                await self.turn()
+            async with limit:
+                self.page = await self.env.reset(self.task)
+                while True:
+                    await self.turn()
         except EpisodeEnd as end:
             return end
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return EpisodeEnd(StopReason.TIME_LIMIT)
 
     async def turn(self) -> None:
         """Plan if it is time, let the executor answer, carry the action out. Raises EpisodeEnd."""

@@ -46,6 +46,7 @@ class Agent:
     executor_max_tokens: int = rule(1024, low=1)  # completion tokens of one call
     temperature: float = rule(0.0, low=0)  # 0: greedy (paper)
     max_episode_tokens: int | None = rule(None, low=1)  # prompt + completion tokens of one episode; None: no limit
+    max_episode_seconds: float | None = rule(None, low=0.001)  # wall time of one episode before it is scored; None: no limit
     planner_retries: int = rule(1, low=0)  # calls after an unreadable plan
 
 
@@ -124,8 +125,10 @@ class Eval:
     split: Literal["train", "validation", "test"] = "test"
     scorer: str | None = None  # None: the suite's own, the first that it names
     limit: int | None = rule(None, low=1)  # tasks; None: all
+    repeats: int = rule(1, low=1)  # episodes of every task, with the seeds seed, seed + 1, ...
     episodes_in_flight: int = rule(8, low=1)
     serving: Literal["local", "endpoint"] = "local"
+    max_usd: float | None = rule(None, low=0)  # dollars for planner, executor and judge, earlier runs included; None: no limit
     allowed_hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's sites; "*.example.com" for a domain's
     screenshots: bool = False  # keep a picture of every page, where the back end can draw
 

@@ -154,6 +154,7 @@ class StopReason(StrEnum):
     INVALID_ACTIONS = "invalid_actions"  # too many unreadable or impossible actions in a row
     REPEATED_ACTION = "repeated_action"  # the same action on the same page too often
     TOKEN_BUDGET = "token_budget"  # the episode's token limit was reached
+    TIME_LIMIT = "time_limit"  # the episode's limit of wall time was reached
     ENV_ERROR = "env_error"  # the environment broke
     MODEL_ERROR = "model_error"  # the endpoint failed for good
 

@@ -26,7 +26,7 @@ from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_behind
 from planact_data.rows import Row, features, kept_ratio, make_rows, pair_row
-from planact_data.spending import note_spent, spent
+from planact.spending import note_spent, spent
 from planact_envs.suites import Suite, load_suite
 
 REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with the test request most like it

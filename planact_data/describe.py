@@ -9,7 +9,7 @@ from planact.layout import NotBuilt, base_model_identity, data_folder, data_stor
 from planact.recipe import Endpoint, Recipe
 from planact.store import read_run
 from planact_data.estimate import NOTHING, Range, StageEstimate, estimate
-from planact_data.spending import spent
+from planact.spending import spent
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.suites import Suite, load_suite
 

@@ -20,7 +20,7 @@ from planact.store import RunStore, read_run
 from planact.teaching.expansion import SEEDS, WANTED
 from planact.types import Observation, Usage
 from planact_data.pairs import site_of
-from planact_data.spending import usage_of
+from planact.spending import usage_of
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.suites import Suite
 

@@ -47,6 +47,7 @@ class Suite:
     scorers: tuple[str, ...]  # the first is the benchmark's own
     open: Callable[[World], AbstractAsyncContextManager[MakeEnv]]  # starts what episodes share (a browser, a server)
     teacher: Callable[..., LLM] | None = None  # (form, grammar, error_rate, seed)
+    horizon: Callable[[Task], int | None] = lambda task: None  # actions that the oracle needs; None: not known
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
 
@@ -97,7 +98,16 @@ def _miniweb(name: str) -> Suite:
 
         yield partial(MiniwebEnv, settings.form)
 
-    return Suite(name, world.MINIWEB_VERSION, partial(tasks.load_tasks, suite=name), (SCORER,), open_, ScriptedTeacher, task_of)
+    return Suite(
+        name,
+        world.MINIWEB_VERSION,
+        partial(tasks.load_tasks, suite=name),
+        (SCORER,),
+        open_,
+        ScriptedTeacher,
+        horizon=tasks.horizon,
+        task_of=task_of,
+    )
 
 
 def _miniweb_chromium(name: str) -> Suite:

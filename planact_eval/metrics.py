@@ -18,7 +18,7 @@ NAMED = 5  # task ids that an error message names
 class Summary:
     """One row's result. Raises ValueError when the four verdicts do not add up to the planned tasks."""
 
-    planned: int  # tasks
+    planned: int  # episodes: tasks times repeats
     success: int
     failure: int
     error: int  # the environment or the model's endpoint broke
@@ -45,13 +45,13 @@ class Summary:
             )
 
 
-def summarize(tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> Summary:
-    """The summary of one episode per planned task, in any order.
+def summarize(tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats: int = 1) -> Summary:
+    """The summary of `repeats` episodes per planned task, in any order.
 
     Raises ValueError when there is no task, or naming the tasks that are missing, there twice, or not planned.
     """
-    check_complete(tasks, trajectories)
-    n = len(tasks)
+    check_complete(tasks, trajectories, repeats)
+    n = len(trajectories)
     verdicts = Counter(verdict(t) for t in trajectories)
     low, high = wilson(verdicts["success"], n)
     planner = sum((t.planner_usage for t in trajectories), Usage())
@@ -119,21 +119,21 @@ def plan_validity(trajectories: Sequence[Trajectory]) -> float | None:
 
 def success_by_template(tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
     """Template -> (success, planned), in the order of the tasks."""
-    solved = {t.task_id for t in trajectories if verdict(t) == "success"}
-    planned = Counter(task.template for task in tasks)
-    success = Counter(task.template for task in tasks if task.id in solved)
+    template = {task.id: task.template for task in tasks}
+    planned = Counter(dict.fromkeys(template.values(), 0)) + Counter(template[t.task_id] for t in trajectories)
+    success = Counter(template[t.task_id] for t in trajectories if verdict(t) == "success")
     return {template: (success[template], count) for template, count in planned.items()}
 
 
-def check_complete(tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> None:
-    """Raises ValueError unless each task has exactly one trajectory and each trajectory a task."""
+def check_complete(tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats: int = 1) -> None:
+    """Raises ValueError unless each task has exactly `repeats` trajectories and each trajectory a task."""
     if not tasks:
         raise ValueError("no task was planned, so there is nothing to summarize")
     planned, run = Counter(task.id for task in tasks), Counter(t.task_id for t in trajectories)
     faults = {
         "planned twice": [i for i, count in planned.items() if count > 1],
-        "not run": [i for i in planned if i not in run],
-        "run twice": [i for i, count in run.items() if count > 1],
+        "not run" if repeats == 1 else f"not run {repeats} times": [i for i in planned if run[i] < repeats],
+        "run twice" if repeats == 1 else f"run more than {repeats} times": [i for i, count in run.items() if count > repeats],
         "not planned": [i for i in run if i not in planned],
     }
     found = "; ".join(f"{what}: {_names(ids)}" for what, ids in faults.items() if ids)

@@ -31,6 +31,7 @@ ENDINGS = {
     StopReason.INVALID_ACTIONS: "too many unreadable or impossible actions in a row",
     StopReason.REPEATED_ACTION: "the same action on the same page too often",
     StopReason.TOKEN_BUDGET: "the episode's token limit was reached",
+    StopReason.TIME_LIMIT: "the episode's time limit was reached",
     StopReason.ENV_ERROR: "the environment broke",
     StopReason.MODEL_ERROR: "the model's endpoint failed",
 }

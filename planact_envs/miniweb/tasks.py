@@ -49,6 +49,11 @@ def solution(task: Task) -> Solution:
     return _solution_of(task.id)
 
 
+def horizon(task: Task) -> int:
+    """How many actions the oracle needs, the final one included."""
+    return len(solution(task).moves)
+
+
 @functools.cache
 def _solution_of(task_id: str) -> Solution:
     task = find(task_id)

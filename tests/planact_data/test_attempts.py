@@ -12,8 +12,8 @@ from planact_data.models import Models
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.suites import load_suite
+from planact_eval.planned import eval_settings
 from planact_eval.runner import KIND as EVALUATED
-from planact_eval.runner import eval_settings
 
 SUITE = load_suite("miniweb-short")
 TASKS = SUITE.tasks("validation")

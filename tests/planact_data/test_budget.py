@@ -13,7 +13,7 @@ from planact.llm import BudgetExceeded
 from planact.parallel import run_all
 from planact.recipe import Endpoint
 from planact.store import read_run
-from planact_data.spending import spent
+from planact.spending import spent
 from planact_envs.suites import load_suite
 from tests.openai_server import serving, stats
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from planact.layout import NotBuilt
-from planact.llm import EndpointUnusable
+from planact.llm import BudgetExceeded, EndpointUnusable
 from planact.recipe import RecipeError, load_recipe
 from planact.store import StoreError, read_run
-from planact.types import StopReason, Task
+from planact.types import StopReason, Task, to_dict
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.suites import Suite, load_suite
-from planact_eval.runner import describe, eval_folder, evaluate, models_of, planned_tasks
+from planact_eval.planned import eval_folder, models_of, planned_tasks
+from planact_eval.runner import describe, evaluate
 from planact_eval.table import Row, plain_text
 
 REPO = Path(__file__).parents[2]
@@ -216,7 +217,7 @@ class TeacherServer:
     """An OpenAI-compatible endpoint with the scripted teacher behind it, which knows every task. After `answers` it says 401."""
 
     def __init__(self, answers=10_000):
-        self.left, self.requests = answers, 0
+        self.left, self.requests, self.hang = answers, 0, False
         self.teacher = ScriptedTeacher("short", "webrl")
 
     async def __aenter__(self):
@@ -243,6 +244,8 @@ class TeacherServer:
 
     async def answer(self, request):
         self.requests += 1
+        if self.hang:
+            await asyncio.sleep(60)
         if self.left == 0:
             return 401, {"error": {"message": "your key has expired", "type": "auth", "code": "invalid_api_key"}}
         self.left -= 1
@@ -280,16 +283,62 @@ async def test_a_server_that_is_down_costs_no_task_its_place(small, tmp_path):
 
 
 async def test_a_refused_key_stops_the_run_and_records_nothing_of_what_was_not_run(small, tmp_path):
-    async with TeacherServer(answers=12) as server:
+    async with TeacherServer(answers=20) as server:
         recipe = behind(small, server.url, "eval.episodes_in_flight=2")
         with pytest.raises(EndpointUnusable, match="401"):
             await asyncio.to_thread(evaluate, recipe, tmp_path)
         before = stored(recipe, tmp_path)
         assert 1 <= len(before) < 12 and all(t["outcome"]["success"] for t in before.values())
         assert not (folder_of(recipe, tmp_path) / "results.json").exists()
-        assert server.requests <= 12 + 2  # each episode in flight was refused once, and no other was begun
+        assert server.requests <= 20 + 2  # each episode in flight was refused once, and no other was begun
 
         server.left = 10_000  # a new key
         _, summary, _ = await asyncio.to_thread(evaluate, recipe, tmp_path)
     assert (summary.planned, summary.success) == (12, 12)
     assert {key: value for key, value in stored(recipe, tmp_path).items() if key in before} == before
+
+
+async def test_repeats_use_seeds_of_their_own_and_more_of_them_keep_what_was_run(small, tmp_path):
+    async with TeacherServer() as server:
+        recipe = behind(small, server.url, "eval.limit=3")
+        folder, summary, once = await asyncio.to_thread(evaluate, recipe, tmp_path)
+        three = behind(small, server.url, "eval.limit=3", "eval.repeats=3")
+        again, summary, trajectories = await asyncio.to_thread(evaluate, three, tmp_path)
+    assert again == folder and (summary.planned, summary.success) == (9, 9)
+    assert trajectories[:3] == once and [t.seed for t in trajectories] == [0] * 3 + [1] * 3 + [2] * 3
+    assert [t.task_id for t in trajectories] == [t.task_id for t in once] * 3
+
+
+async def test_broken_episodes_are_run_again_on_request_and_the_old_ones_are_kept(small, tmp_path):
+    async with TeacherServer() as server:
+        url = server.url
+    recipe = behind(small, url, "eval.limit=2", "endpoints.executor.base_url=http://127.0.0.1:9/v1")  # nobody listens
+    _, summary, broken = await asyncio.to_thread(evaluate, recipe, tmp_path)
+    assert summary.error == 2
+    assert (await asyncio.to_thread(evaluate, recipe, tmp_path))[2] == broken  # not unless it is asked for
+    _, summary, retried = await asyncio.to_thread(evaluate, recipe, tmp_path, True)
+    assert summary.planned == summary.error == 2 and retried != broken
+    with read_run(folder_of(recipe, tmp_path) / "run.sqlite") as store:
+        assert [value for _, value in store.items("replaced trajectory")] == [to_dict(t) for t in broken]
+
+
+async def test_a_spent_budget_stops_the_run_and_more_money_goes_on(small, tmp_path):
+    async with TeacherServer() as server:
+        prices = ["endpoints.executor.usd_per_m_prompt=1", "endpoints.executor.usd_per_m_completion=1", "eval.episodes_in_flight=1"]
+        with pytest.raises(BudgetExceeded, match="max_usd=0.005"):
+            await asyncio.to_thread(evaluate, behind(small, server.url, *prices, "eval.max_usd=0.005"), tmp_path)
+        more = behind(small, server.url, *prices, "eval.max_usd=1")
+        before = stored(more, tmp_path)
+        _, summary, _ = await asyncio.to_thread(evaluate, more, tmp_path)
+        after = stored(more, tmp_path)
+    assert 0 < len(before) < 12 == summary.success and {key: after[key] for key in before} == before
+    with pytest.raises(RecipeError, match=r"endpoints.executor: max_usd=1 needs the prices"):
+        await asyncio.to_thread(evaluate, behind(small, server.url, "eval.max_usd=1", "eval.limit=2"), tmp_path)
+
+
+async def test_an_episode_that_takes_too_long_is_scored_where_it_stands(small, tmp_path):
+    async with TeacherServer() as server:
+        server.hang = True
+        recipe = behind(small, server.url, "eval.limit=2", "endpoints.executor.timeout=60", "agent.max_episode_seconds=0.3")
+        _, summary, trajectories = await asyncio.to_thread(evaluate, recipe, tmp_path)
+    assert summary.failure == 2 and {t.stop_reason for t in trajectories} == {StopReason.TIME_LIMIT}

@@ -1,16 +1,15 @@
 """What stored items have cost, whatever they are."""
 
-from dataclasses import replace
-
+from planact.spending import note_spent, spent, usage_of
 from planact.store import RunStore, read_run
-from planact.types import Judgement, Outcome, Usage, to_dict
-from planact_data.spending import note_spent, spent, usage_of
+from planact.types import Judgement, Observation, Outcome, Plan, StopReason, Trajectory, Turn, Usage, to_dict
 
 
-def test_answers_trajectories_and_judgements_are_added_up(tmp_path, solved):
-    turn = replace(solved[0].turns[0], planner=Usage(100, 10, 1, usd=0.5), executor=Usage(20, 2, 1, usd=0.25))
+def test_answers_trajectories_and_judgements_are_added_up(tmp_path):
+    page, planner, executor = Observation("", "", ""), Usage(100, 10, 1, usd=0.5), Usage(20, 2, 1, usd=0.25)
+    turn = Turn(0, Plan(), page, "", None, planner=planner, executor=executor)
     judged = Outcome(True, judgements=(Judgement("fuzzy_match", "judge", "hash", "YES", True, Usage(7, 1, 1, usd=0.125)),))
-    episode = to_dict(replace(solved[0], turns=(turn, turn), outcome=judged))
+    episode = to_dict(Trajectory("b", "h", "", (turn, turn), StopReason.ANSWERED, judged))
     with RunStore.open(tmp_path / "run.sqlite", {}) as store:
         assert spent(store) == Usage()
         store.put("a", {"text": "no", "rejected": "format", "usage": to_dict(Usage(1000, 50, 3, usd=1.0))}, kind="plan")
