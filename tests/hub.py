@@ -1,6 +1,9 @@
-"""A stand-in for the Hugging Face Hub on this machine: enough of its API to make, fill, list and read repositories.
+"""A stand-in for the Hugging Face Hub on this machine: enough of its API to make, fill, list and read repositories and branches.
 
     python tests/hub.py          # prints its address; ends when its standard input is closed
+
+    with serving(home) as hub:   # in a test: the libraries read the address when they are imported, so in a process of their own
+        hub.run("scripts/push.py", ...)
 
 State is kept in memory. `GET /_state` tells what was written, `POST /_fail?path=commit&status=500` lets all later requests
 whose path has that part fail; an empty path ends that.
@@ -9,10 +12,15 @@ whose path has that part fail; an empty path ends that.
 import base64
 import hashlib
 import json
+import os
 import socket
+import subprocess
 import sys
 import threading
+import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,11 +32,9 @@ LARGE = (".parquet", ".safetensors", ".bin")  # what the Hub keeps as LFS whatev
 
 
 @dataclass
-class Repository:
-    kind: str
-    private: bool
+class Branch:
     files: dict[str, bytes] = field(default_factory=dict)
-    commits: list[str] = field(default_factory=list)  # messages
+    commits: list[str] = field(default_factory=list)  # messages, without that of the empty first commit
 
     @property
     def sha(self) -> str:
@@ -41,6 +47,20 @@ class Repository:
             oid = hashlib.sha256(content).hexdigest()
             found |= {"oid": hashlib.sha1(oid.encode()).hexdigest(), "lfs": {"oid": oid, "size": len(content), "pointerSize": 134}}
         return found
+
+    @property
+    def shown(self) -> dict:
+        return {"commits": self.commits, "files": {path: len(content) for path, content in self.files.items()}}
+
+
+@dataclass
+class Repository:
+    kind: str
+    private: bool
+    branches: dict[str, Branch] = field(default_factory=lambda: {"main": Branch()})
+
+    def at(self, revision: str) -> Branch | None:
+        return self.branches.get(revision) or next((b for b in self.branches.values() if b.sha == revision), None)
 
 
 repositories: dict[str, Repository] = {}
@@ -63,28 +83,47 @@ async def create(request: Request) -> Response:
 
 
 async def info(request: Request) -> Response:
-    name, repository = found(request)
-    if repository is None:
-        return missing("RepoNotFound")
-    siblings = [{"rfilename": path} for path in sorted(repository.files)]
-    about = {"id": name, "sha": repository.sha, "private": repository.private, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
+    name, repository, branch = found(request)
+    if branch is None:
+        return missing("RevisionNotFound" if repository else "RepoNotFound")
+    siblings = [{"rfilename": path} for path in sorted(branch.files)]
+    about = {"id": name, "sha": branch.sha, "private": repository.private, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
     return JSONResponse(about | {"lastModified": "2026-01-01T00:00:00.000Z", "createdAt": "2026-01-01T00:00:00.000Z"})
 
 
 async def tree(request: Request) -> Response:
-    _, repository = found(request)
+    _, repository, branch = found(request)
     folder = request.path_params.get("folder", "").strip("/")
-    if repository is None:
-        return missing("RepoNotFound")
-    paths = [path for path in sorted(repository.files) if path.startswith(f"{folder}/" if folder else "")]
-    return JSONResponse([repository.entry(path) for path in paths]) if paths or not folder else missing("EntryNotFound")
+    if branch is None:
+        return missing("RevisionNotFound" if repository else "RepoNotFound")
+    paths = [path for path in sorted(branch.files) if path.startswith(f"{folder}/" if folder else "")]
+    return JSONResponse([branch.entry(path) for path in paths]) if paths or not folder else missing("EntryNotFound")
 
 
 async def paths_info(request: Request) -> Response:
-    _, repository = found(request)
+    _, _, branch = found(request)
     form = await request.form()
     asked = form.getlist("paths") if form else (await request.json())["paths"]
-    return JSONResponse([repository.entry(path) for path in asked if path in repository.files])
+    return JSONResponse([branch.entry(path) for path in asked if path in branch.files])
+
+
+async def commits(request: Request) -> Response:
+    *_, branch = found(request)
+    days = range(len(branch.commits), -1, -1)  # the newest first, and last the empty one that every repository begins with
+    told = [(Branch(commits=branch.commits[:day]).sha, branch.commits[day - 1] if day else "initial commit") for day in days]
+    return JSONResponse(
+        [{"id": sha, "title": title, "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"} for sha, title in told]
+    )
+
+
+async def make_branch(request: Request) -> Response:
+    name, repository, _ = found(request)
+    branch, start = request.path_params["branch"], (await request.json()).get("startingPoint", "main")
+    if branch in repository.branches:
+        return JSONResponse({"error": "it exists"}, status_code=409)
+    beginning = repository.at(start) or Branch()
+    repository.branches[branch] = Branch(dict(beginning.files), [*beginning.commits])
+    return JSONResponse({"name": name})
 
 
 async def preupload(request: Request) -> Response:
@@ -105,25 +144,25 @@ async def upload(request: Request) -> Response:
 
 
 async def commit(request: Request) -> Response:
-    name, repository = found(request)
+    name, _, branch = found(request)
     lines = [json.loads(line) for line in (await request.body()).splitlines()]
     header, added = lines[0]["value"], {}
-    if header.get("parentCommit") not in (None, repository.sha):
+    if header.get("parentCommit") not in (None, branch.sha):
         return JSONResponse({"error": "the branch has moved"}, status_code=412)
     for line in lines[1:]:
         value = line["value"]
         added[value["path"]] = base64.b64decode(value["content"]) if line["key"] == "file" else large[value["oid"]]
-    repository.files |= added
-    repository.commits.append(header["summary"])
-    return JSONResponse({"success": True, "commitOid": repository.sha, "commitUrl": f"{request.base_url}{name}/commit/{repository.sha}"})
+    branch.files |= added
+    branch.commits.append(header["summary"])
+    return JSONResponse({"success": True, "commitOid": branch.sha, "commitUrl": f"{request.base_url}{name}/commit/{branch.sha}"})
 
 
 async def resolve(request: Request) -> Response:
-    _, repository = found(request)
-    content = repository.files.get(request.path_params["path"]) if repository else None
+    _, repository, branch = found(request)
+    content = branch.files.get(request.path_params["path"]) if branch else None
     if content is None:
         return missing("EntryNotFound" if repository else "RepoNotFound")
-    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": repository.sha, "Accept-Ranges": "bytes"}
+    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": branch.sha, "Accept-Ranges": "bytes"}
     return Response(content, headers=headers)
 
 
@@ -137,10 +176,17 @@ async def validate(request: Request) -> Response:
 
 async def state(request: Request) -> Response:
     shown = {
-        name: {"kind": r.kind, "private": r.private, "commits": r.commits, "files": {p: len(c) for p, c in r.files.items()}}
+        name: {"kind": r.kind, "private": r.private}
+        | r.branches["main"].shown
+        | {"branches": {branch: b.shown for branch, b in r.branches.items() if branch != "main"}}
         for name, r in repositories.items()
     }
     return JSONResponse({"repositories": shown, "writes": writes})
+
+
+async def content(request: Request) -> Response:
+    *_, branch = found(request)
+    return Response(branch.files[request.path_params["path"]])
 
 
 async def fail(request: Request) -> Response:
@@ -149,15 +195,17 @@ async def fail(request: Request) -> Response:
     return Response()
 
 
-def found(request: Request) -> tuple[str, Repository | None]:
+def found(request: Request) -> tuple[str, Repository | None, Branch | None]:
     name = f"{request.path_params['owner']}/{request.path_params['name']}"
-    return name, repositories.get(name)
+    repository = repositories.get(name)
+    return name, repository, repository and repository.at(request.path_params.get("revision", "main"))
 
 
 def routes() -> list[Route]:
     repo = "/api/{kind}/{owner}/{name}"
     return [
         Route("/_state", state),
+        Route("/_content/{owner}/{name}/{revision}/{path:path}", content),
         Route("/_fail", fail, methods=["POST"]),
         Route("/_large/{oid}", upload, methods=["PUT"]),
         Route("/api/whoami-v2", whoami),
@@ -170,11 +218,47 @@ def routes() -> list[Route]:
         Route(f"{repo}/paths-info/{{revision}}", paths_info, methods=["POST"]),
         Route(f"{repo}/preupload/{{revision}}", preupload, methods=["POST"]),
         Route(f"{repo}/commit/{{revision}}", commit, methods=["POST"]),
+        Route(f"{repo}/commits/{{revision}}", commits),
+        Route(f"{repo}/branch/{{branch}}", make_branch, methods=["POST"]),
         Route("/datasets/{owner}/{name}.git/info/lfs/objects/batch", batch, methods=["POST"]),
         Route("/{owner}/{name}.git/info/lfs/objects/batch", batch, methods=["POST"]),
         Route("/datasets/{owner}/{name}/resolve/{revision}/{path:path}", resolve),
         Route("/{owner}/{name}/resolve/{revision}/{path:path}", resolve),
     ]
+
+
+class Hub:
+    """A running stand-in, as a test sees it."""
+
+    def __init__(self, url: str, home: Path):
+        self.url = url
+        self.environment = os.environ | {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
+        self.environment |= {"HF_TOKEN": "a-token-that-only-the-stand-in-takes"}
+
+    @property
+    def state(self) -> dict:
+        with urllib.request.urlopen(f"{self.url}/_state") as answer:
+            return json.load(answer)
+
+    def text(self, repo: str, path: str, revision: str = "main") -> str:
+        with urllib.request.urlopen(f"{self.url}/_content/{repo}/{revision}/{path}") as answer:
+            return answer.read().decode()
+
+    def fail(self, path: str, status: int = 500) -> None:
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_fail?path={path}&status={status}", method="POST")).close()
+
+    def run(self, *command) -> subprocess.CompletedProcess:
+        root = Path(__file__).parents[1]
+        command = [sys.executable, *map(str, command)]
+        return subprocess.run(command, env=self.environment, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+
+
+@contextmanager
+def serving(home: Path):
+    """A stand-in of the test's own; `home` is where the libraries keep what they download."""
+    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Hub(process.stdout.readline().strip(), home)
+        process.stdin.close()
 
 
 class Gate:
@@ -184,7 +268,7 @@ class Gate:
         self.app = app
 
     async def __call__(self, scope, receive, send):
-        own = scope["type"] != "http" or scope["path"].startswith(("/_state", "/_fail"))
+        own = scope["type"] != "http" or scope["path"].startswith(("/_state", "/_content", "/_fail"))
         if not own and failing.get("path") and failing["path"] in scope["path"]:
             answer = PlainTextResponse("the server is on fire", status_code=int(failing.get("status", "500")))
             return await answer(scope, receive, send)

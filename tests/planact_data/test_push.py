@@ -1,51 +1,25 @@
 """Rows on their way to the Hub, against the stand-in of tests/hub.py: what is sent, what is refused, what a second push does."""
 
 import json
-import os
-import subprocess
-import sys
-import urllib.request
-from pathlib import Path
 
 import pytest
 from datasets import Dataset, load_dataset
 
+from planact.hub import PublishError, find_secrets, publishable
 from planact.layout import MANIFEST, read_manifest
 from planact_data.build import build
 from planact_data.card import write_card
-from planact_data.publish import PublishError, find_secrets, publishable, push_folder
+from planact_data.publish import READERS, push_rows
+from tests.hub import serving
 
-REPO = Path(__file__).parents[2]
 KEY = "sk-" + "a1B2c3D4" * 4  # put together here, so that no scanner of repositories finds a key in this file
 NAME = "me/rows"
 
 
-class Hub:
-    def __init__(self, url, home):
-        self.url = url
-        self.environment = os.environ | {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
-        self.environment |= {"HF_TOKEN": "a-token-that-only-the-stand-in-takes"}
-
-    @property
-    def state(self):
-        with urllib.request.urlopen(f"{self.url}/_state") as answer:
-            return json.load(answer)
-
-    def fail(self, path, status=500):
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_fail?path={path}&status={status}", method="POST")).close()
-
-    def run(self, *command):
-        return subprocess.run(
-            [sys.executable, *command], env=self.environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False
-        )
-
-
 @pytest.fixture
 def hub(tmp_path):
-    command = [sys.executable, REPO / "tests/hub.py"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Hub(process.stdout.readline().strip(), tmp_path / "hf")
-        process.stdin.close()
+    with serving(tmp_path / "hf") as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +140,7 @@ def test_no_server_and_rows_that_are_not_there_are_said_plainly(hub, push, confi
 
 
 def test_rows_of_miniweb_hold_nothing_that_looks_like_a_secret(folder):
-    assert list(find_secrets(folder, {})) == []
+    assert list(find_secrets(publishable(folder), {}, READERS)) == []
 
 
 def test_a_finding_names_file_row_and_column(tmp_path):
@@ -175,7 +149,7 @@ def test_a_finding_names_file_row_and_column(tmp_path):
     rows[599]["id"] = "swordfish1"
     Dataset.from_list(rows).to_parquet(tmp_path / "plan.parquet")
     (tmp_path / "notes.json").write_text(f'{{\n"cookie": "id={KEY[3:20]}"}}\n')
-    assert list(find_secrets(tmp_path, {"SHOP_PASSWORD": "swordfish1"})) == [
+    assert list(find_secrets(publishable(tmp_path), {"SHOP_PASSWORD": "swordfish1"}, READERS)) == [
         "notes.json, line 2: cookie header that begins with 'a1'",
         "plan.parquet, row 300, column prompt: API key that begins with 'sk-a'",
         "plan.parquet, row 599, column id: value of SHOP_PASSWORD that begins with 'sw'",
@@ -189,10 +163,10 @@ def test_hidden_and_half_written_files_and_links_stay_here(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "passwd").symlink_to("/etc/passwd")
-    assert [str(path.relative_to(tmp_path)) for path in publishable(tmp_path)] == ["README.md", "logs/a.txt"]
+    assert [*publishable(tmp_path)] == ["README.md", "logs/a.txt"]
 
 
 def test_a_name_that_no_repository_can_have_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("x")
     with pytest.raises(PublishError, match="'a/b/c' is no name of a repository, which looks like owner/name"):
-        push_folder(tmp_path, "a/b/c", "dataset")
+        push_rows(tmp_path, "a/b/c")
