@@ -25,6 +25,10 @@ from planact.types import content_hash, to_dict
 STORE = "run.sqlite"
 MANIFEST = "manifest.json"
 FINISHED = "finished.json"  # written last: a model folder without it is not finished
+RUN = "run.json"  # of a model folder: who trained it from what, and when
+CURVE = "curve.json"  # of a model folder: what was logged at which step
+RECORDS = (FINISHED, RUN, CURVE)
+TELLING = ("report_to", "run_name", "project", "trackio_", "push_to_hub", "hub_")  # begin `sft` keys that change no weight
 TEACHING_ROLES = ("teacher", "actor", "reasoner", "judge", "orm")
 BASE = "recipes/tiny/base.yaml"  # the recipe that makes a base model
 
@@ -107,7 +111,7 @@ def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
         "role": role,
         "rows": {kind: _hashes(rows[kind], row_sources(recipe, role)) for kind in kinds},
         "base_model": base_model_identity(recipe.base_model),
-        "sft": recipe.sft_for(role),
+        "sft": {key: value for key, value in recipe.sft_for(role).items() if not key.startswith(TELLING)},
         "batch": recipe.training.batch,
         "held_out": recipe.training.held_out,
         "seed": recipe.seed,
@@ -147,6 +151,8 @@ def file_identity(path: str) -> str:
 def base_model_identity(base_model: str) -> str:
     """A Hub id as it is; a local folder by the content of its files, so that another base is another model.
 
+    How a model came to be (its run, its curve) is no part of what it is: the same weights trained again are the same model.
+
     Raises NotBuilt when there is no model in the folder.
     """
     folder = Path(base_model)
@@ -155,7 +161,7 @@ def base_model_identity(base_model: str) -> str:
             raise NotBuilt(f"there is no model in {base_model}", "scripts/pretrain.py", f"--set base_model={base_model}", BASE)
         return base_model
     digest = hashlib.sha256()
-    for file in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja")):
+    for file in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".jinja") and p.name not in RECORDS):
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

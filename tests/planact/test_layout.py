@@ -223,6 +223,17 @@ def test_rows_that_are_not_built_are_named(tmp_path):
     assert model_settings(RECIPE, "planner", tmp_path)["rows"] == {"plan": {"seed": "h"}}
 
 
+def test_who_is_told_about_a_training_does_not_make_it_another_model(tmp_path):
+    write_json(tmp_path / MANIFEST, {"rows": {"plan": {"hashes": {"seed": "h"}}}})
+    plain = data(planner=("plan",))
+
+    def trained(**sft):
+        return model_settings(replace(plain, sft={**(plain.sft or {}), **sft}), "planner", tmp_path)
+
+    told = trained(report_to="wandb", run_name="x", project="y", push_to_hub=True, hub_model_id="me/model", trackio_space_id="me/space")
+    assert told == trained() != trained(learning_rate=1.0)
+
+
 def test_a_local_base_model_is_known_by_its_content(tmp_path):
     def folder(name, **files):
         (tmp_path / name).mkdir()
@@ -232,6 +243,7 @@ def test_a_local_base_model_is_known_by_its_content(tmp_path):
 
     first = folder("a", model_safetensors="weights", config_json="{}")
     assert folder("b", config_json="{}", model_safetensors="weights", README_md="words", training_bin="x") == first
+    assert folder("records", config_json="{}", model_safetensors="weights", run_json="x", finished_json="y", curve_json="z") == first
     others = [
         folder("c", model_safetensors="weights!", config_json="{}"),
         folder("d", model_safetensors="weights", config_json="{ }"),
