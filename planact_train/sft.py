@@ -5,7 +5,7 @@ The same command again resumes from the last checkpoint, and does nothing when t
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from planact.layout import FINISHED, data_folder, model_folder, model_settings, write_json
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
-from planact_train.chat import load_tokenizer
+from planact_train.answers import answer_checks
+from planact_train.chat import check_template, load_tokenizer, template_in_place
 from planact_train.checkpoints import last_checkpoint
 from planact_train.launch import check_launch
+from planact_train.packing import check_packing
 from planact_train.rows import role_rows
 from planact_train.saving import save_model
-from planact_train.settings import MUON, accumulation, model_config, sft_config
-from planact_train.tokens import warn_of_cut_rows
+from planact_train.settings import MUON, accumulation, measuring, model_config, sft_config
+from planact_train.tokens import Kept, check_tokens
 from planact_train.trainer import AnswerTrainer, ProgressLine
 
 
@@ -35,32 +37,38 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
     if (folder / FINISHED).exists():
         return folder
     check_launch(recipe.training)
-    trainer, rows = make_trainer(recipe, role, rows_folder, folder)
-    warn_of_cut_rows(trainer, rows)
+    check_packing(recipe.base_model, recipe.sft_for(role))
+    trainer = make_trainer(recipe, role, rows_folder, folder)
+    kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     save_model(trainer, folder)
     if PartialState().is_main_process:
-        _finish(folder, recipe, role, rows_folder, trainer)
+        _finish(folder, recipe, role, rows_folder, trainer, kept)
     return folder
 
 
-def make_trainer(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> tuple[AnswerTrainer, int]:
-    """The trainer of `role`, ready to train, and how many rows it was given."""
+def make_trainer(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> AnswerTrainer:
+    """The trainer of `role`, ready to train."""
     settings = recipe.sft_for(role)
     model = model_config(settings, recipe.base_model)
     rows = role_rows(recipe, role, rows_folder)
-    steps = accumulation(recipe.training, settings)
+    more = accumulation(recipe.training, settings) | measuring(recipe.training, settings)
+    columns = ["prompt", "completion"]
+    tokenizer = load_tokenizer(recipe.base_model, settings)
+    check_template(tokenizer, rows.train, settings)
     trainer = AnswerTrainer(
         model=model.model_name_or_path,
-        args=sft_config(settings, folder, recipe.seed, model_init_kwargs=_init_kwargs(model), **steps),
-        train_dataset=rows.train.select_columns(["prompt", "completion"]),
-        processing_class=load_tokenizer(recipe.base_model, settings),
+        args=sft_config(settings, folder, recipe.seed, model_init_kwargs=_init_kwargs(model), **template_in_place(tokenizer), **more),
+        train_dataset=rows.train.select_columns(columns),
+        eval_dataset=rows.held_out and rows.held_out.select_columns(columns),
+        processing_class=tokenizer,
         muon=settings.get("optim") == MUON,
         quantization_config=get_quantization_config(model),
         peft_config=get_peft_config(model),
-        callbacks=[ProgressLine(f"train {role} {recipe.name}")],
     )
-    return trainer, len(rows.train)
+    for callback in [*answer_checks(trainer, recipe, role, rows.held_out), ProgressLine(f"train {role} {recipe.name}")]:
+        trainer.add_callback(callback)
+    return trainer
 
 
 def _init_kwargs(model: ModelConfig) -> dict[str, Any]:
@@ -68,17 +76,19 @@ def _init_kwargs(model: ModelConfig) -> dict[str, Any]:
     return {"revision": model.model_revision, "attn_implementation": model.attn_implementation, "dtype": model.dtype}
 
 
-def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer) -> None:
+def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer, kept: Kept) -> None:
     """The recipe, the curve and what the model was made from; the marker of a finished model comes last."""
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
-    curve = [entry for entry in trainer.state.log_history if "loss" in entry]
+    curve = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]  # training, held-out rows and answers, by step
     write_json(folder / "curve.json", curve)
+    losses = [entry["loss"] for entry in curve if "loss" in entry]
     write_json(
         folder / FINISHED,
         {
             "settings": model_settings(recipe, role, rows_folder),
-            "rows": len(trainer.train_dataset),
+            "rows": kept.rows,
+            "tokens": dataclasses.asdict(kept),
             "steps": trainer.state.global_step,
-            "train_loss": json.loads(json.dumps(curve[-1]["loss"])) if curve else None,
+            "train_loss": losses[-1] if losses else None,
         },
     )

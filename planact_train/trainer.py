@@ -6,6 +6,7 @@ are pages, ten times as long as answers, so most of those logits would be thrown
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from typing import Iterator
@@ -19,6 +20,7 @@ from trl import SFTTrainer
 
 from planact.progress import Progress
 from planact_train.muon import MuonAdamW
+from planact_train.tokens import Lengths, measure
 
 # Settings of models that scale or cap their logits; TRL's code knows what each of them means.
 SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
@@ -33,9 +35,18 @@ class AnswerTrainer(SFTTrainer):
 
     def __init__(self, *args, muon: bool = False, **kwargs):
         self.muon = muon
+        self.whole: dict[str, Lengths] = {}  # "train" and names of held-out data -> lengths of its rows, nothing cut
         super().__init__(*args, **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)  # ProgressLine stands in for both
+
+    def _prepare_dataset(self, dataset, processing_class, args, packing, formatting_func, dataset_name):
+        """TRL's preparation in two halves, so that the rows are counted (planact_train.tokens) before any is cut."""
+        unlimited = copy.copy(args)
+        unlimited.max_length, unlimited.shuffle_dataset = None, False
+        whole = super()._prepare_dataset(dataset, processing_class, unlimited, False, formatting_func, dataset_name)
+        self.whole[dataset_name] = measure(whole)
+        return super()._prepare_dataset(whole, processing_class, args, packing, None, dataset_name)
 
     def create_optimizer(self, model=None):
         if self.muon and self.optimizer is None:
@@ -122,22 +133,38 @@ def _parts(items: list[int], size: int) -> list[list[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
+NOTES = {  # key of a log entry -> what the progress line says of it
+    "loss": "loss {:.3f}",
+    "mean_token_accuracy": "token accuracy {:.3f}",
+    "eval_mean_token_accuracy": "held-out {:.3f}",
+    "plan_valid": "valid plans {:.0%}",
+    "plan_exact": "exact plans {:.0%}",
+    "action_valid": "valid actions {:.0%}",
+    "action_exact": "exact actions {:.0%}",
+}
+
+
 class ProgressLine(TrainerCallback):
-    """Steps done and the latest loss and accuracy."""
+    """Steps done, and the latest of what is measured: loss and accuracy, on held-out rows too, and how good generated answers are."""
 
     def __init__(self, label: str):
-        self.label, self.note = label, ""
+        self.label, self.latest = label, {}
+
+    @property
+    def note(self) -> str:
+        return ", ".join(form.format(self.latest[key]) for key, form in NOTES.items() if key in self.latest)
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.progress = Progress(self.label, state.max_steps, done=state.global_step, unit="steps")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs:
-            self.note = f"loss {float(logs['loss']):.3f}, token accuracy {float(logs.get('mean_token_accuracy', 0)):.3f}"
+        self.latest |= {key: float(value) for key, value in (logs or {}).items() if key in NOTES}
 
     def on_step_end(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
+        if state.is_world_process_zero and state.global_step < state.max_steps:
             self.progress.update(self.note)
 
     def on_train_end(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.progress.update(self.note, steps=state.global_step - self.progress.done)  # here, after the last step's figures are known
         self.progress.__exit__()
