@@ -8,7 +8,7 @@ from pathlib import Path
 
 from planact.recipe import Recipe, resolve
 from planact.recipe_check import build, check_keys, rule
-from planact.recipe_yaml import Node, RecipeError, nest, read_override, read_tree
+from planact.recipe_yaml import Node, RecipeError, did_you_mean, nest, read_override, read_tree
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Grid:
     title: str
     rows: tuple[str, ...]  # labels
     columns: tuple[str, ...]  # labels; one empty label when the file names none
-    cells: tuple[Cell, ...]  # row by row
+    cells: tuple[Cell, ...]  # row by row; a row may lack some columns
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class _Row:
     label: str
     recipe: str  # a path relative to the grid file
     set: Node | None = None  # dotted key -> value
+    columns: tuple[str, ...] = ()  # labels of the columns that the row has; empty: all
     paper: Node | None = None  # a number, or a mapping from column label to number
 
 
@@ -65,8 +66,9 @@ def load_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     cells = []
     for i, row in enumerate(file.rows):
         base = read_tree(path.parent / row.recipe, f"{tree.value['rows'].value[i].value['recipe'].where}: rows[{i}].recipe")
-        paper = _paper(row.paper, columns, f"rows[{i}].paper")
-        for column in file.columns:
+        labels = _columns_of(tree.value["rows"].value[i], row, columns, f"rows[{i}].columns")
+        paper = _paper(row.paper, labels, f"rows[{i}].paper")
+        for column in (column for column in file.columns if column.label in labels):
             layers = [*_layers(row.set, f"rows[{i}].set"), *_layers(column.set, "columns.set"), *everywhere]
             cells.append(Cell(row.label, column.label, resolve(base, layers), paper.get(column.label)))
     return Grid(file.name, file.title, tuple(row.label for row in file.rows), columns, tuple(cells))
@@ -80,6 +82,15 @@ def _check_labels(path: Path, tree: Node, kind: str, labels: list[str]) -> None:
         if label in labels[:i]:
             where = tree.value[kind].value[i].value["label"].where
             raise RecipeError(f"{where}: {kind}[{i}].label: '{label}' is used twice; give each of the {kind} its own label")
+
+
+def _columns_of(node: Node, row: _Row, columns: tuple[str, ...], dotted: str) -> tuple[str, ...]:
+    """The columns that a row has. Raises RecipeError on one that the grid does not have."""
+    for j, label in enumerate(row.columns):
+        if label not in columns:
+            where, known = node.value["columns"].value[j].where, ", ".join(filter(None, columns)) or "none"
+            raise RecipeError(f"{where}: {dotted}[{j}]: no column '{label}'; the grid's columns are {known}{did_you_mean(label, columns)}")
+    return row.columns or columns
 
 
 def _layers(changes: Node | None, dotted: str) -> list[Node]:

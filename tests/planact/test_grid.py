@@ -64,6 +64,20 @@ def test_one_unnamed_column_by_default_and_overrides_for_all_cells(write):
     assert grid.columns == ("",) and [(c.row, c.paper, c.recipe.seed) for c in grid.cells] == [("a", 57.58, 7), ("b", None, 7)]
 
 
+def test_a_row_may_have_some_of_the_columns(write):
+    grid = load_grid(write(GRID.replace("../full.yaml\n", "../full.yaml\n  columns: [tuned]\n  paper: 57.58\n")))
+    assert [(c.row, c.column, c.paper) for c in grid.cells] == [
+        ("ReAct", "base", 9.85),
+        ("ReAct", "tuned", 36.36),
+        ("dynamic", "tuned", 57.58),
+    ]
+
+
+def test_a_number_of_the_paper_for_a_column_that_the_row_lacks_is_refused(write):
+    text = GRID.replace("{base: 9.85, tuned: 36.36}", "{base: 9.85, tuned: 36.36}\n  columns: [tuned]")
+    assert "unknown key 'base' in section 'rows[0].paper'; valid keys: tuned" in refused(write(text))
+
+
 @pytest.mark.parametrize(
     "old, new, line, words",
     [
@@ -84,6 +98,7 @@ def test_one_unnamed_column_by_default_and_overrides_for_all_cells(write):
         ("36.36", "high", 6, "rows[0].paper.tuned: expected a number in percent or null, found 'high'"),
         ("{base: 9.85, tuned: 36.36}", "[1]", 6, "rows[0].paper: expected a number in percent or null"),
         ("label: dynamic", "label: 3", 7, "rows[1].label: expected text, found the number 3"),
+        ("  recipe: ../full.yaml", "  recipe: ../full.yaml\n  columns: [tunde]", 9, "rows[1].columns[0]: no column 'tunde'|base, tuned; did you"),
         ("title: Table 1", "title: a\ntitle: b", 3, "the key 'title' is set twice"),
     ],
 )
