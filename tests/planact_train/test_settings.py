@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from trl import ModelConfig, SFTConfig
 
-from planact.recipe import RecipeError
+from planact.recipe import RecipeError, Training
 from planact.sft_keys import sft_keys
-from planact_train.settings import MODEL_KEYS, model_config, sft_config
+from planact_train.settings import MODEL_KEYS, measuring, model_config, sft_config
 
 CPU = {"use_cpu": True, "bf16": False}
 
@@ -55,3 +55,21 @@ def test_a_key_or_value_that_trl_does_not_take_is_an_error(tmp_path):
         sft_config(CPU | {"save_strategy": "sometimes"}, tmp_path, seed=0)
     with pytest.raises(RecipeError, match="settings of `sft`: .*4.?bit"):
         model_config({"load_in_4bit": True, "load_in_8bit": True}, "some/model")
+
+
+def test_held_out_rows_are_measured_ten_times_in_a_training_unless_sft_says_how_often():
+    watched = Training(held_out=5, answer_every=10)
+    assert measuring(watched, {}) == {"eval_strategy": "steps", "eval_steps": 0.1, "per_device_eval_batch_size": 8}
+    assert measuring(watched, {"eval_strategy": "epoch", "per_device_train_batch_size": 2}) == {
+        "eval_steps": 0.1,
+        "per_device_eval_batch_size": 2,
+    }
+    assert measuring(Training(), {"eval_strategy": False, "eval_steps": 3}) == {}
+
+
+@pytest.mark.parametrize(
+    "training, sft", [(Training(answer_every=3), {}), (Training(), {"eval_strategy": "steps"})], ids=["answers", "loss"]
+)
+def test_measuring_without_held_out_rows_is_refused(training, sft):
+    with pytest.raises(RecipeError, match="has no rows to (answer|measure on); set training.held_out"):
+        measuring(training, sft)
