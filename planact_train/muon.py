@@ -19,8 +19,8 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(self, named_parameters: Iterable[tuple[str, torch.nn.Parameter]], lr: float, beta2: float, weight_decay: float):
         named = [(name, p) for name, p in named_parameters if p.requires_grad]
-        inner = [p for name, p in named if _is_inner_matrix(name, p)]
-        rest = [p for name, p in named if not _is_inner_matrix(name, p)]
+        inner = [p for name, p in named if is_inner_matrix(name, p)]
+        rest = [p for name, p in named if not is_inner_matrix(name, p)]
         self.parts: list[torch.optim.Optimizer] = []
         if inner:
             self.parts.append(torch.optim.Muon(inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
@@ -44,5 +44,5 @@ class MuonAdamW(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
-def _is_inner_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
+def is_inner_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
     return parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
