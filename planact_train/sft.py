@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from accelerate import PartialState
 from trl import ModelConfig, get_peft_config, get_quantization_config
@@ -16,34 +16,48 @@ from planact.layout import FINISHED, data_folder, model_folder, model_settings, 
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
 from planact_train.answers import answer_checks
+from planact_train.attention import attention
 from planact_train.chat import check_template, load_tokenizer, template_in_place
 from planact_train.checkpoints import last_checkpoint
-from planact_train.launch import check_launch
+from planact_train.faults import alone, check_space, reported
+from planact_train.launch import announce, check_launch
+from planact_train.merging import MERGED, merge_adapter
 from planact_train.packing import check_packing
 from planact_train.rows import role_rows
 from planact_train.saving import save_model
 from planact_train.settings import MUON, accumulation, measuring, model_config, sft_config
 from planact_train.tokens import Kept, check_tokens
+from planact_train.trackers import check_trackers, other_trackers, track
+from planact_train.tracking import begin_run
 from planact_train.trainer import AnswerTrainer, ProgressLine
 
 
 def train(recipe: Recipe, role: str, runs: Path) -> Path:
     """Fine-tune `role` on its row kinds and save it. Returns the model's folder.
 
-    Raises NotBuilt when rows or the base are missing, RecipeError when what runs is not what the recipe asks for.
+    Raises NotBuilt when rows or the base are missing, RecipeError when what runs is not what the recipe asks for, RunLocked when another
+    process trains this model, TrainingError when the disk is full or the loss is no number.
     """
     rows_folder = data_folder(recipe, load_suite(recipe.data.suite).version, runs)
     folder = model_folder(recipe, role, rows_folder, runs)
     if (folder / FINISHED).exists():
         return folder
-    check_launch(recipe.training)
+    running = check_launch(recipe.training, recipe.sft_for(role))
     check_packing(recipe.base_model, recipe.sft_for(role))
-    trainer = make_trainer(recipe, role, rows_folder, folder)
-    kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    save_model(trainer, folder)
-    if PartialState().is_main_process:
-        _finish(folder, recipe, role, rows_folder, trainer, kept)
+    check_trackers(recipe.sft_for(role))
+    with alone(folder):
+        trainer = make_trainer(recipe, role, rows_folder, folder)
+        kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
+        check_space(trainer)
+        track(trainer, recipe.sft_for(role), begin_run(recipe, role, rows_folder, folder), runs)
+        launched = announce(trainer, running)
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder, trainer.origin))
+        with reported(folder):
+            save_model(trainer, folder)
+            if PartialState().is_main_process:
+                if recipe.training.merge:
+                    merge_adapter(folder, folder / MERGED)
+                _finish(folder, recipe, role, rows_folder, trainer, kept, launched)
     return folder
 
 
@@ -52,14 +66,14 @@ def make_trainer(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> 
     settings = recipe.sft_for(role)
     model = model_config(settings, recipe.base_model)
     rows = role_rows(recipe, role, rows_folder)
-    more = accumulation(recipe.training, settings) | measuring(recipe.training, settings)
+    more = accumulation(recipe.training, settings) | measuring(recipe.training, settings) | {"report_to": other_trackers(settings)}
     columns = ["prompt", "completion"]
     tokenizer = load_tokenizer(recipe.base_model, settings)
     check_template(tokenizer, rows.train, settings)
     trainer = AnswerTrainer(
         model=model.model_name_or_path,
-        args=sft_config(settings, folder, recipe.seed, model_init_kwargs=_init_kwargs(model), **template_in_place(tokenizer), **more),
-        train_dataset=rows.train.select_columns(columns),
+        args=sft_config(settings, folder, recipe.seed, **_init_kwargs(model, settings), **template_in_place(tokenizer), **more),
+        train_dataset=rows.train.select_columns([*columns, "task_id"]),  # the id, so that an error can name rows
         eval_dataset=rows.held_out and rows.held_out.select_columns(columns),
         processing_class=tokenizer,
         muon=settings.get("optim") == MUON,
@@ -71,12 +85,14 @@ def make_trainer(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> 
     return trainer
 
 
-def _init_kwargs(model: ModelConfig) -> dict[str, Any]:
-    """How TRL loads the base model; never with code from the Hub."""
-    return {"revision": model.model_revision, "attn_implementation": model.attn_implementation, "dtype": model.dtype}
+def _init_kwargs(model: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How TRL loads the base model; never with Python code from the Hub."""
+    more = settings.get("model_init_kwargs") or {}  # e.g. use_kernels
+    kwargs = {"revision": model.model_revision, "attn_implementation": attention(settings), "dtype": model.dtype}
+    return {"model_init_kwargs": {**more, **kwargs}}
 
 
-def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer, kept: Kept) -> None:
+def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer, kept: Kept, launched: dict) -> None:
     """The recipe, the curve and what the model was made from; the marker of a finished model comes last."""
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     curve = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]  # training, held-out rows and answers, by step
@@ -86,6 +102,7 @@ def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer:
         folder / FINISHED,
         {
             "settings": model_settings(recipe, role, rows_folder),
+            "launch": launched,
             "rows": kept.rows,
             "tokens": dataclasses.asdict(kept),
             "steps": trainer.state.global_step,

@@ -16,10 +16,10 @@ from peft import PeftModel
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from trl import SFTTrainer
 
 from planact.progress import Progress
 from planact_train.muon import MuonAdamW
+from planact_train.resumable import ResumableTrainer
 from planact_train.tokens import Lengths, measure
 
 # Settings of models that scale or cap their logits; TRL's code knows what each of them means.
@@ -27,7 +27,7 @@ SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_hea
 SORTED_BATCHES = 4  # batches cut from rows sorted by length together: a fifth fewer tokens than in random order; ours
 
 
-class AnswerTrainer(SFTTrainer):
+class AnswerTrainer(ResumableTrainer):
     """Same loss as SFTTrainer: mean negative log-likelihood of the answer's tokens over the accumulated batch.
 
     `muon` takes planact_train.muon's optimizer in place of the one that the arguments name.
@@ -62,7 +62,7 @@ class AnswerTrainer(SFTTrainer):
         return sampler
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if not self._is_plain(inputs):
+        if not self.own_head or inputs.keys() - {"input_ids", "attention_mask", "labels"}:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         lm = self.accelerator.unwrap_model(model)
         lm = lm.get_base_model() if isinstance(lm, PeftModel) else lm
@@ -83,12 +83,13 @@ class AnswerTrainer(SFTTrainer):
         loss = total / torch.as_tensor(count).clamp(min=1)
         return (loss, {}) if return_outputs else loss
 
-    def _is_plain(self, inputs) -> bool:
-        """Whether this is the case that is computed here: padded rows, plain log-likelihood, an unscaled head, one CPU process."""
+    @property
+    def own_head(self) -> bool:
+        """Whether the loss of padded rows is computed here: plain log-likelihood, an unscaled head, one CPU process."""
         args, model = self.args, self.model.config.get_text_config()
         special = self.aux_loss_enabled or self.label_smoother or any(getattr(model, key, None) for key in SCALED)
         on_one_cpu = args.use_cpu and self.accelerator.num_processes == 1
-        return on_one_cpu and args.loss_type == "nll" and not special and inputs.keys() <= {"input_ids", "attention_mask", "labels"}
+        return bool(on_one_cpu and args.loss_type == "nll" and not special)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         return super().prediction_step(model, inputs, True, ignore_keys)  # the metrics above are all that is wanted
