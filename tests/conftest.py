@@ -75,6 +75,21 @@ def base(tmp_path_factory, conversations):
 
 
 @pytest.fixture(scope="session")
+def llama(base, tmp_path_factory):
+    """The folder of a random Llama of two layers, 64 wide, with the tokenizer of `base`: the large recipes' architecture."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder, tokenizer = tmp_path_factory.mktemp("llama") / "random", AutoTokenizer.from_pretrained(base)
+    torch.manual_seed(3)
+    ends = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=2048, **sizes, **ends)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def changes(base):
     """`--set` values that make a recipe of recipes/tiny small: 12 training tasks, 6 steps, 6 test tasks, answers of a few tokens."""
     return [

@@ -1,0 +1,115 @@
+"""What a finished training leaves: files that are complete and loadable, an adapter, and the adapter merged into its base."""
+
+import asyncio
+import json
+import shutil
+
+import pytest
+import torch
+from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from planact.recipe import RecipeError
+from planact_eval.serving import LocalLLM
+from planact_train.merging import merge_adapter
+from planact_train.saving import check_saved, stored_shapes, write_full
+from planact_train.sft import train
+
+LORA = ["sft.use_peft=true", "sft.lora_r=4", "sft.lora_target_modules=all-linear", "sft.max_steps=2", "sft.learning_rate=1e-2"]
+KINDS = {"lora": LORA, "qlora": [*LORA, "sft.load_in_4bit=true", "sft.bnb_4bit_quant_storage=bfloat16"]}
+QUESTION = [{"role": "user", "content": "Open the cart of the shop and then pay."}]
+SERVED = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def adapter(request, built, small, llama, tmp_path_factory):
+    """The model folder of an adapter that was trained with `training.merge`."""
+    runs = shutil.copytree(built, tmp_path_factory.mktemp(request.param) / "runs")
+    changes = [*KINDS[request.param], f"base_model={llama}", "sft.optim=adamw_torch", "training.merge=true"]
+    return train(small("finetuning", *changes), "planner", runs)
+
+
+def logits(model, tokenizer):
+    ids = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        return model.eval()(ids).logits
+
+
+def test_an_adapter_is_saved_whole_and_names_the_base_of_the_recipe(adapter, llama):
+    assert {path.name for path in adapter.iterdir()} >= {"adapter_model.safetensors", "adapter_config.json", *SERVED}
+    assert not (adapter / "model.safetensors").exists()
+    assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == str(llama)
+    # 2 layers, 7 linear layers in each, two matrices for each; the head and the embedding have none.
+    assert len(stored_shapes(adapter)) == 2 * 7 * 2
+    for name, weight in load_file(adapter / "adapter_model.safetensors").items():
+        assert "layers" in name and (("lora_B" not in name) or weight.abs().max() > 0)  # B begins at zero, so all have learned
+
+
+def test_a_merged_model_is_the_adapter_on_its_unquantized_base(adapter, llama):
+    merged = adapter / "merged"
+    assert {path.name for path in merged.iterdir()} >= {"model.safetensors", "config.json", *SERVED}
+    config = AutoConfig.from_pretrained(merged)
+    assert not hasattr(config, "quantization_config") and config.dtype == torch.float32 and config.use_cache  # the base is in float32
+    tokenizer = AutoTokenizer.from_pretrained(merged)
+    one, other = AutoModelForCausalLM.from_pretrained(merged), AutoPeftModelForCausalLM.from_pretrained(adapter)
+    torch.testing.assert_close(logits(one, tokenizer), logits(other, tokenizer), atol=1e-5, rtol=0)
+    assert (logits(one, tokenizer) - logits(AutoModelForCausalLM.from_pretrained(llama), tokenizer)).abs().max() > 1e-2
+
+
+def test_adapter_and_merged_model_answer_alike(adapter):
+    replies = [asyncio.run(LocalLLM(folder).complete(QUESTION, max_tokens=12)) for folder in (adapter, adapter / "merged")]
+    assert replies[0].text == replies[1].text and replies[0].usage.completion_tokens == replies[1].usage.completion_tokens > 0
+
+
+def test_a_merge_is_not_made_twice_nor_into_a_folder_in_use(adapter, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in (adapter / "merged").iterdir()}
+    assert merge_adapter(adapter, adapter / "merged") == adapter / "merged"
+    assert {path: path.stat().st_mtime_ns for path in (adapter / "merged").iterdir()} == before
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RecipeError, match="is in use and holds no model"):
+        merge_adapter(adapter, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_model_has_nothing_to_merge(llama, tmp_path):
+    with pytest.raises(RecipeError, match="holds no adapter, so there is nothing to merge"):
+        merge_adapter(llama, tmp_path / "merged")
+
+
+def test_an_adapter_on_a_quantized_base_is_not_merged(adapter, llama, tmp_path):
+    base, copy = shutil.copytree(llama, tmp_path / "base"), shutil.copytree(adapter, tmp_path / "adapter")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"load_in_4bit": True, "quant_method": "bitsandbytes"}}))
+    named = json.loads((copy / "adapter_config.json").read_text()) | {"base_model_name_or_path": str(base)}
+    (copy / "adapter_config.json").write_text(json.dumps(named))
+    with pytest.raises(RecipeError, match="is itself stored quantized"):
+        merge_adapter(copy, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_model_is_written_in_the_dtype_of_its_base_and_in_several_files(llama, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    write_full(model, model.state_dict(), tmp_path, torch.bfloat16)
+    assert {weight.dtype for weight in load_file(tmp_path / "model.safetensors").values()} == {torch.bfloat16}
+    assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
+    model.save_pretrained(tmp_path / "many", max_shard_size="100KB")
+    assert len(list((tmp_path / "many").glob("model-*.safetensors"))) > 2
+    check_saved(tmp_path / "many", stored_shapes(tmp_path))
+
+
+def test_a_lost_parameter_is_named(llama, tmp_path):
+    folder = shutil.copytree(llama, tmp_path / "model")
+    whole = load_file(folder / "model.safetensors")
+    wanted = {name: tuple(weight.shape) for name, weight in whole.items()}
+    check_saved(folder, wanted)
+    norm = whole.pop("model.norm.weight")
+    save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RuntimeError, match=r"missing are 1 parameters: model.norm.weight \[64\] \(saved: not at all\)"):
+        check_saved(folder, wanted)
+    save_file(whole | {"model.norm.weight": norm[:32]}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RuntimeError, match=r"model.norm.weight \[64\] \(saved: \[32\]\)"):
+        check_saved(folder, wanted)
+    (folder / "model.safetensors").write_bytes((llama / "model.safetensors").read_bytes()[:-100])
+    with pytest.raises(RuntimeError, match="model.safetensors was not written to its end"):
+        check_saved(folder, wanted)
