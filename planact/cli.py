@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from planact.env import EnvError
-from planact.layout import NotBuilt
+from planact.layout import NotBuilt, TrainingError
 from planact.llm import BudgetExceeded, ModelError
 from planact.recipe import Recipe, RecipeError, load_recipe
 from planact.store import StoreError
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
         raise SystemExit(3) from None
     except NotBuilt as error:
         fail(f"{error}\nmake it with: {command(error, args)}")
-    except (RecipeError, StoreError, ModelError, EnvError) as error:
+    except (RecipeError, StoreError, ModelError, EnvError, TrainingError) as error:
         fail(error)
 
 

@@ -44,6 +44,10 @@ class NotBuilt(RuntimeError):
         self.script, self.options, self.config = script, options, config
 
 
+class TrainingError(RuntimeError):
+    """A training cannot go on. What it saved is whole, and the message says what to change."""
+
+
 def store_settings(recipe: Recipe, suite_version: str) -> dict[str, Any]:
     """Everything that changes what a teacher answers; how much is asked for is no part of it."""
     data, agent = recipe.data, recipe.agent
@@ -137,9 +141,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / MANIFEST).read_text())
 
 
-@cache
 def file_identity(path: str) -> str:
-    """A file by its content. Raises RecipeError when there is none."""
+    """A file by its content; "absent" when it is not there, so that a recipe can be looked at without it. Raises RecipeError."""
+    return _digest(path) if Path(path).exists() else "absent"
+
+
+@cache
+def _digest(path: str) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -2,13 +2,8 @@
 
 import asyncio
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +15,6 @@ from planact.layout import NotBuilt, data_folder, model_folder
 from planact.recipe import load_recipe
 from planact_envs.suites import load_suite
 from planact_eval.serving import LocalLLM
-from planact_train.checkpoints import last_checkpoint
 from planact_train.rows import load_rows
 from planact_train.settings import sft_config
 from planact_train.sft import train
@@ -123,61 +117,6 @@ def test_rows_of_several_kinds_come_shuffled_and_the_same_for_a_seed(built, smal
     assert one == same != other
     assert sorted(map(str, one)) == sorted(map(str, other)) == sorted(map(str, plain))
     assert one[0].keys() == {"prompt", "completion", "kind", "task_id"}
-
-
-def test_a_killed_training_resumes_and_ends_as_if_never_killed(runs, small, changes, capsys):
-    # 10 rows in batches of 4 are 3 steps per epoch, so step 5 lies inside the second epoch.
-    more = ["sft.max_steps=30", "sft.save_steps=5"]
-    recipe = small("finetuning", *more)
-    folder = folder_of(recipe, "planner", runs)
-    config = [f"--set={change}" for change in (*changes, *more)]
-    command = [sys.executable, "scripts/sft.py", "--config", "recipes/tiny/finetuning.yaml", "--role", "planner", "--runs", str(runs)]
-    process = subprocess.Popen([*command, *config], cwd=REPO, stderr=subprocess.PIPE, text=True)
-    while not (folder / "checkpoint-5/trainer_state.json").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
-    assert not (folder / "finished.json").exists()
-
-    assert train(recipe, "planner", runs) == folder
-    assert "resuming from" in capsys.readouterr().out
-    curve = json.loads((folder / "curve.json").read_text())
-    assert [entry["step"] for entry in curve] == list(range(1, 31))  # what was logged before the kill is in it, nothing twice
-
-    straight = shutil.copytree(runs, runs.with_name("straight"), ignore=shutil.ignore_patterns("models"))
-    whole = load_file(train(recipe, "planner", straight) / "model.safetensors")
-    resumed = load_file(folder / "model.safetensors")
-    assert whole.keys() == resumed.keys()
-    for name in whole:
-        torch.testing.assert_close(resumed[name], whole[name], atol=1e-6, rtol=0, msg=name)
-
-
-def checkpoint(folder, step, trainer_state):
-    made = folder / f"checkpoint-{step}"
-    made.mkdir(parents=True)
-    (made / "model.safetensors").write_bytes(b"weights")
-    if trainer_state is not None:
-        (made / "trainer_state.json").write_text(trainer_state)
-    return made
-
-
-def test_a_checkpoint_that_was_not_saved_to_its_end_is_named_and_removed(tmp_path, capsys):
-    whole = checkpoint(tmp_path, 10, '{"global_step": 10}')
-    torn = checkpoint(tmp_path, 20, '{"global_st')  # killed while the last file was written
-    empty = checkpoint(tmp_path, 30, "")
-    without = checkpoint(tmp_path, 40, None)  # killed before it
-    assert last_checkpoint(tmp_path) == str(whole)
-    said = capsys.readouterr().out
-    for path in (torn, empty, without):
-        assert f"{path} was not saved to its end; removing it" in said and not path.exists()
-    assert f"resuming from {whole}" in said
-
-
-def test_no_checkpoint_means_from_the_beginning(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-    assert last_checkpoint(tmp_path / "not there") is None
 
 
 def test_missing_rows_say_what_builds_them(small, tmp_path):
