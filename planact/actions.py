@@ -56,6 +56,16 @@ def describe_action(action: Action) -> str:
     return " ".join(parts)
 
 
+def answer_pattern(grammar: str, reasoning: bool = False) -> str:
+    """A regular expression that every rendered action matches, for servers that hold a model to one (vLLM's structured outputs).
+
+    A note alone, which is no call in WebRL's spelling, cannot be written under it.
+    With `reasoning` a `<think>` block may stand before it, in which no tag can be opened.
+    """
+    thought = r"(<think>\n[^<]*</think>\n\n)?" if reasoning else ""
+    return thought + r"(# Element: [^\n]+\n)?(# Note: [^\n]+\n)?" + _PATTERNS[grammar]
+
+
 def strip_thinking(text: str) -> str:
     """`text` without a leading `<think>...</think>` block; nothing is left of one that was cut before its end."""
     _, end, answer = text.partition("</think>")
@@ -231,6 +241,15 @@ def _single(text: str) -> str:
     return f"'{inner}'"
 
 
+_DOUBLE, _SINGLE = r'"([^"\\\n]|\\[^\n])*"', r"'([^'\\\n]|\\[^\n])*'"  # a quoted text on one line
+_NAMES = "|".join(sorted({*_DO_NAMES.values(), *(name.title() for name, op in _DO.items() if op not in _DO_NAMES)}))
+_PATTERNS = {
+    "webrl": (
+        rf'(do\(action="({_NAMES})"(, argument={_DOUBLE})?(, element={_DOUBLE})?\)'
+        rf"|exit\(message={_DOUBLE}\)|go_backward\(\)|go_forward\(\))"
+    ),
+    "browsergym": (rf"(({'|'.join(_GYM)})\(({_SINGLE}(, {_SINGLE})?|-?[0-9]+(, -?[0-9]+)?)?\))(\nkeyboard_press\('Enter'\))?"),
+}
 _READERS = {"webrl": _read_webrl, "browsergym": _read_browsergym}
 _WRITERS = {"webrl": _write_webrl, "browsergym": _write_browsergym}
 _CALL_NAMES = {"webrl": frozenset({"do", "exit", "go_backward", "go_forward"}), "browsergym": frozenset(_GYM)}

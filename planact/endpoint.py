@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -54,9 +54,10 @@ class EndpointLLM:
         budget: Budget | None = None,
         cache: ResponseCache | None = None,
         backoff: float = 1.0,  # seconds; scale of the waits between retries
+        extra_body: Mapping[str, Any] | None = None,  # what every request holds beside OpenAI's fields, e.g. vLLM's structured_outputs
     ):
         """Raises ValueError for a base_url that is no address or holds a password, and for a max_usd without prices."""
-        self.server = Server(base_url, model, api_key_env)
+        self.server = Server(base_url, model, api_key_env, extra_body)
         self.name, self.base_url = model, self.server.base_url
         self.timeout = timeout
         self.requests = 0  # HTTP requests sent, retries included
@@ -181,7 +182,7 @@ class EndpointLLM:
 
         self.requests += 1
         try:
-            answer = await self._client.chat.completions.with_raw_response.create(**request)
+            answer = await self._client.chat.completions.with_raw_response.create(**request, extra_body=self.server.extra_body)
         except (openai.APIStatusError, openai.APIConnectionError) as err:
             return self.server.failure(err)
         reply = read_reply(answer.content)

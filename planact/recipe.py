@@ -19,7 +19,7 @@ from planact.recipe_yaml import Node, RecipeError, dump, merge, read_override, r
 from planact.sft_keys import sft_keys
 from planact.types import content_hash, to_dict
 
-__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "Training", "load_recipe", "resolve"]
+__all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeError", "Serving", "Training", "load_recipe", "resolve"]
 
 Role = Literal["planner", "executor", "teacher", "actor", "reasoner", "judge", "orm"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
@@ -127,10 +127,26 @@ class Eval:
     limit: int | None = rule(None, low=1)  # tasks; None: all
     repeats: int = rule(1, low=1)  # episodes of every task, with the seeds seed, seed + 1, ...
     episodes_in_flight: int = rule(8, low=1)
-    serving: Literal["local", "endpoint"] = "local"
+    serving: Literal["local", "endpoint", "vllm"] = "local"  # a transformers model in this process, `endpoints`, or vLLM started for it
     max_usd: float | None = rule(None, low=0)  # dollars for planner, executor and judge, earlier runs included; None: no limit
     allowed_hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's sites; "*.example.com" for a domain's
     screenshots: bool = False  # keep a picture of every page, where the back end can draw
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How vLLM serves models for `eval.serving: vllm` and scripts/serve.py. Names and meanings are those of `vllm serve`."""
+
+    tensor_parallel_size: int = rule(1, low=1)  # GPUs that share one copy of a model
+    data_parallel_size: int = rule(1, low=1)  # copies
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "bfloat16"
+    max_model_len: int | None = rule(None, low=16)  # tokens of prompt and answer; None: the model's own
+    max_num_seqs: int | None = rule(None, low=1)  # answers at a time; None: vLLM's choice
+    gpu_memory_utilization: float = rule(0.9, low=0.01, high=1)  # vLLM's default; shared by the servers when two bases are served
+    enable_prefix_caching: bool = True  # the turns of an episode share their beginning
+    structured_outputs: bool = False  # the executor can only write what its grammar allows
+    options: Mapping[str, Any] = field(default_factory=dict)  # further options of `vllm serve`, e.g. swap-space: 4
+    start_seconds: float = rule(1800.0, low=1)  # until a server must answer; ours: a 70B model loads for minutes
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,7 @@ class Recipe:
     training: Training = field(default_factory=Training)
     sft: Mapping[str, Any] | None = None  # TRL's SFTConfig and ModelConfig names; `planner:` and `executor:` override per role
     eval: Eval | None = None
+    serving: Serving = field(default_factory=Serving)
 
     def sft_for(self, role: str) -> dict[str, Any]:
         """The `sft` settings of "planner" or "executor". Raises RecipeError without an `sft` section or on another role."""
@@ -198,7 +215,15 @@ def resolve(tree: Node, layers: Sequence[Node] = ()) -> Recipe:
 
 def _elsewhere(key: str) -> list[str]:
     """The sections that know `key`."""
-    sections = {"the top level": Recipe, "agent": Agent, "endpoints.<role>": Endpoint, "data": Data, "training": Training, "eval": Eval}
+    sections = {
+        "the top level": Recipe,
+        "agent": Agent,
+        "endpoints.<role>": Endpoint,
+        "data": Data,
+        "training": Training,
+        "eval": Eval,
+        "serving": Serving,
+    }
     homes = [name for name, kind in sections.items() if key in {field.name for field in dataclasses.fields(kind)}]
     return homes + ["sft"] * (key in sft_keys())
 

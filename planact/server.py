@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ class Server:
     base_url: str
     model: str
     api_key_env: str = ""  # name of the environment variable that holds the key; empty: the server needs none
+    extra_body: Mapping[str, Any] | None = None  # fields of every request beside OpenAI's
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -70,7 +71,7 @@ class Server:
         }
         if top_logprobs:  # absent otherwise, so that no other request's hash changes
             body |= {"logprobs": True, "top_logprobs": top_logprobs}
-        return content_hash({"base_url": self.base_url, **body}, length=32), body
+        return content_hash({"base_url": self.base_url, **(self.extra_body or {}), **body}, length=32), body
 
     def quoted(self, text: str) -> str:
         """A text of the server's, fit for a message: without the key."""

@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
-from typing import AsyncIterator
+from pathlib import Path
+from typing import Any
 
+from planact.actions import answer_pattern
 from planact.endpoint import EndpointLLM
 from planact.llm import LLM, Budget
-from planact.recipe import Recipe, RecipeError
+from planact.recipe import Endpoint, Recipe, RecipeError
+from planact_eval.vllm import adapter_config, serve
+
+LOG = "vllm.log"
+TIMEOUT = 600.0  # seconds for one answer of a server of our own, the wait in its queue included; ours
 
 
 @asynccontextmanager
-async def open_models(recipe: Recipe, roles: dict[str, str], budget: Budget) -> AsyncIterator[dict[str, LLM]]:
-    """The models by role; two roles played by one model folder share one model."""
-    if recipe.eval.serving == "endpoint":
-        async with AsyncExitStack() as stack:
-            yield {role: await stack.enter_async_context(_endpoint(recipe, role, budget)) for role in roles}
-    else:
-        from planact_eval.serving import LocalLLM
+async def open_models(recipe: Recipe, roles: dict[str, str], budget: Budget, folder: Path) -> AsyncIterator[dict[str, LLM]]:
+    """The models by role; two roles played by one model folder share one model. `folder` is the run's, for logs."""
+    async with AsyncExitStack() as stack:
+        if recipe.eval.serving == "local":
+            from planact_eval.serving import LocalLLM
 
-        loaded = {path: LocalLLM(path) for path in dict.fromkeys(roles.values())}
-        yield {role: loaded[path] for role, path in roles.items()}
+            loaded = {path: LocalLLM(path) for path in dict.fromkeys(roles.values())}
+            yield {role: loaded[path] for role, path in roles.items()}
+            return
+        endpoints = recipe.endpoints
+        if recipe.eval.serving == "vllm":
+            endpoints = await stack.enter_async_context(served(recipe, roles, folder))
+        yield {role: await stack.enter_async_context(open_endpoint(role, endpoints[role], budget, _extra(recipe, role))) for role in roles}
+
+
+@asynccontextmanager
+async def served(recipe: Recipe, roles: dict[str, str], folder: Path) -> AsyncIterator[dict[str, Endpoint]]:
+    """vLLM for the models of the roles: one server for each base, an adapter under the name of its role."""
+    bases = {role: base_of(path) for role, path in roles.items()}
+    urls: dict[str, str] = {}
+    async with AsyncExitStack() as stack:
+        for number, base in enumerate(dict.fromkeys(bases.values())):
+            adapters = {role: roles[role] for role in roles if bases[role] == base != roles[role]}
+            log = folder / (f"{number}-{LOG}" if number else LOG)
+            share = 1 / len(set(bases.values()))
+            server = await stack.enter_async_context(serve(base, recipe.serving, log, tuple(dict.fromkeys(adapters.values())), share))
+            for role, adapter in adapters.items():
+                await server.load(role, adapter)
+            urls[base] = server.base_url
+        most = recipe.eval.episodes_in_flight
+        yield {
+            role: Endpoint(urls[base], base if base == roles[role] else role, "", 0.0, 0.0, TIMEOUT, most) for role, base in bases.items()
+        }
+
+
+def base_of(path: str) -> str:
+    """What an adapter sits on; a full model or a Hub id is its own base."""
+    return adapter_config(path)["base_model_name_or_path"] if (Path(path) / "adapter_config.json").exists() else path
 
 
 @asynccontextmanager
@@ -30,12 +65,20 @@ async def open_judge(recipe: Recipe, budget: Budget) -> AsyncIterator[LLM | None
     if "judge" not in recipe.endpoints:
         yield None
         return
-    async with _endpoint(recipe, "judge", budget) as judge:
+    async with open_endpoint("judge", recipe.endpoints["judge"], budget) as judge:
         yield judge
 
 
-def _endpoint(recipe: Recipe, role: str, budget: Budget) -> EndpointLLM:
+def open_endpoint(role: str, endpoint: Endpoint, budget: Budget, extra_body: dict[str, Any] | None = None) -> EndpointLLM:
+    """A client, to be used in `async with`. Raises RecipeError when the endpoint cannot be used with the budget."""
     try:
-        return EndpointLLM(**asdict(recipe.endpoints[role]), budget=budget)
+        return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body)
     except ValueError as error:
         raise RecipeError(f"endpoints.{role}: {error}") from error
+
+
+def _extra(recipe: Recipe, role: str) -> dict[str, Any] | None:
+    """vLLM's structured outputs: the executor can only write what the parser reads."""
+    if role != "executor" or not recipe.serving.structured_outputs:
+        return None
+    return {"structured_outputs": {"regex": answer_pattern(recipe.agent.grammar, reasoning=recipe.agent.cot)}}

@@ -78,7 +78,7 @@ async def _run(recipe: Recipe, suite: Suite, todo: Sequence[Planned], roles: dic
             live.add(from_dict(Trajectory, stored))
     bar = Progress(f"evaluate {recipe.name}", planned, done=planned - len(todo), unit="episodes")
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(open_models(recipe, roles, budget))
+        models = await stack.enter_async_context(open_models(recipe, roles, budget, store.path.parent))
         judge = await stack.enter_async_context(open_judge(recipe, budget))
         make_env = await stack.enter_async_context(suite.open(world_of(recipe, suite, judge, store.path.parent)))
 

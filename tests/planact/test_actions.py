@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import re
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from planact.actions import GRAMMARS, MAX_RESPONSE, ActionFormatError, describe_action, parse_action, render_action
+from planact.actions import GRAMMARS, MAX_RESPONSE, ActionFormatError, answer_pattern, describe_action, parse_action, render_action
 from planact.types import ELEMENT_OPS, Action, Op
 
 ROOT = Path(__file__).parents[2]
@@ -283,3 +284,23 @@ def test_description_for_people():
     assert describe_action(Action(Op.TYPE, "7", "tee", "textbox 'Search'")) == "type textbox 'Search' 'tee'"
     assert describe_action(Action(Op.CLICK, "7")) == "click element 7"
     assert describe_action(Action(Op.CLOSE_TAB)) == "close tab"
+
+
+@pytest.mark.parametrize("action, webrl, browsergym", [spelling for spelling in SPELLINGS if spelling[0].op is not Op.NOTE])
+def test_the_pattern_for_structured_outputs_takes_every_spelling(action, webrl, browsergym):
+    for grammar, text in (("webrl", webrl), ("browsergym", browsergym)):
+        assert re.fullmatch(answer_pattern(grammar), text)
+        thought = f"<think>\nThe link is there.\nSo I click.\n</think>\n\n{text}"
+        assert re.fullmatch(answer_pattern(grammar, reasoning=True), thought) and not re.fullmatch(answer_pattern(grammar), thought)
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@given(st.data())
+def test_whatever_the_pattern_allows_is_a_readable_answer_unless_an_element_is_missing(grammar, data):
+    text = data.draw(st.from_regex(answer_pattern(grammar), fullmatch=True))
+    said = ""
+    try:
+        parse_action(text, grammar)
+    except ActionFormatError as error:
+        said = str(error)
+    assert not said or "needs an element id" in said
