@@ -9,7 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from planact.layout import FINISHED, base_model_identity
+import planact
+from planact.layout import BASE, FINISHED, base_model_identity
+
+CONFIGS = ("config.json", "adapter_config.json")
 
 # A file of the Hub's cache: .../models--owner--name/snapshots/<commit>
 _CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/([0-9a-f]{40})/?$")
@@ -44,7 +47,8 @@ def _story(folder: Path) -> str:
         recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
         role = json.loads((folder / FINISHED).read_text()).get("settings", {}).get("role", "model")
         return f"the {role} of the recipe {recipe.get('name')}, fine-tuned with planact"
-    kind = next((f"{name}" for name in ("config.json", "adapter_config.json") if (folder / name).exists()), "config.json")
-    config = json.loads((folder / kind).read_text())
+    if folder.is_relative_to(Path(planact.__file__).parents[1] / "models"):
+        return f"made from nothing by {BASE} of planact"
+    config = json.loads(next(path for name in CONFIGS if (path := folder / name).exists()).read_text())
     architecture = next(iter(config.get("architectures") or []), None) or config.get("peft_type", "unknown")
     return f"a local {architecture} that is not on the Hub"
