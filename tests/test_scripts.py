@@ -18,7 +18,7 @@ from planact_eval.runner import evaluate
 
 REPO = Path(__file__).parents[1]
 SCRIPTS = sorted(path.name for path in (REPO / "scripts").glob("*.py"))
-NEEDED = {"sft.py": ["--role", "planner"], "push.py": ["--repo", "me/rows"]}
+NEEDED = {"merge.py": ["--role", "planner"], "sft.py": ["--role", "planner"], "push.py": ["--repo", "me/rows"]}
 TORCH = re.compile(r"\| +(torch|transformers|trl|datasets)$", re.M)  # a line of `python -X importtime`
 
 
@@ -59,7 +59,7 @@ def test_a_typo_is_refused_at_once_with_the_nearest_name(script):
     assert "Traceback" not in done.stderr and not TORCH.search(done.stderr)
 
 
-@pytest.mark.parametrize("script, section", [(f"{name}.py", "agent") for name in ("evaluate", "build_data", "sft", "push")])
+@pytest.mark.parametrize("script, section", [(f"{name}.py", "agent") for name in ("evaluate", "build_data", "sft", "merge", "push")])
 def test_a_recipe_without_the_stage_is_refused(script, section, tmp_path):
     done = call(script, "--config", "recipes/tiny/base.yaml", *NEEDED.get(script, []), "--runs", tmp_path / "runs")
     assert done.returncode == 2 and f"error: the recipe 'tiny/base' has no section `{section}`" in done.stderr
