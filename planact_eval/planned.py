@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,18 @@ def planned_tasks(recipe: Recipe, suite: Suite) -> tuple[Task, ...]:
     return tuple(task for _, _, task in sorted(ranked)[: recipe.eval.limit])
 
 
-def models_of(recipe: Recipe, runs: Path) -> dict[str, str]:
-    """Role → what plays it: a model folder, a Hub id, or an endpoint's URL and model. Raises NotBuilt."""
+def models_of(recipe: Recipe, runs: Path, instead: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Role → what plays it: a model folder, a Hub id, or an endpoint's URL and model; `instead` of the recipe's own where it names one.
+
+    Raises NotBuilt.
+    """
+    instead = instead or {}
     roles = {"executor": recipe.agent.executor} | ({} if recipe.agent.planner == "none" else {"planner": recipe.agent.planner})
     if recipe.eval.serving == "endpoint":
         return {role: f"{recipe.endpoints[role].base_url} {recipe.endpoints[role].model}" for role in roles}
-    return {role: trained_model(recipe, role, runs) if source == "trained" else recipe.base_model for role, source in roles.items()}
+    own = {role: source for role, source in roles.items() if role not in instead}
+    played = {role: trained_model(recipe, role, runs) if source == "trained" else recipe.base_model for role, source in own.items()}
+    return {role: instead.get(role) or played[role] for role in roles}
 
 
 def trained_model(recipe: Recipe, role: str, runs: Path) -> str:
@@ -77,6 +84,8 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "judge": f"{judge.base_url} {judge.model}" if (judge := recipe.endpoints.get("judge")) else None,
         "limit": recipe.eval.limit,
         "seed": recipe.seed,
+        "serving": recipe.eval.serving,  # the same weights answer otherwise in another precision
+        "structured_outputs": recipe.serving.structured_outputs,
         "agent": to_dict(recipe.agent),
         "prompts": prompts_hash(recipe.agent.prompts, recipe.agent.grammar, recipe.agent.cot),
         "models": roles if endpoint else {role: base_model_identity(path) for role, path in roles.items()},

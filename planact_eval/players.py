@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +19,13 @@ TIMEOUT = 600.0  # seconds for one answer of a server of our own, the wait in it
 
 
 @asynccontextmanager
-async def open_models(recipe: Recipe, roles: dict[str, str], budget: Budget, folder: Path) -> AsyncIterator[dict[str, LLM]]:
-    """The models by role; two roles played by one model folder share one model. `folder` is the run's, for logs."""
+async def open_models(
+    recipe: Recipe, roles: dict[str, str], budget: Budget, folder: Path, servers: Mapping[str, Endpoint] | None = None
+) -> AsyncIterator[dict[str, LLM]]:
+    """The models by role; two roles played by one model folder share one model. `folder` is the run's, for logs.
+
+    With `servers`, the models are served there already, by role.
+    """
     async with AsyncExitStack() as stack:
         if recipe.eval.serving == "local":
             from planact_eval.serving import LocalLLM
@@ -29,28 +34,30 @@ async def open_models(recipe: Recipe, roles: dict[str, str], budget: Budget, fol
             yield {role: loaded[path] for role, path in roles.items()}
             return
         endpoints = recipe.endpoints
-        if recipe.eval.serving == "vllm":
+        if servers is not None:
+            endpoints = servers
+        elif recipe.eval.serving == "vllm":
             endpoints = await stack.enter_async_context(served(recipe, roles, folder))
         yield {role: await stack.enter_async_context(open_endpoint(role, endpoints[role], budget, _extra(recipe, role))) for role in roles}
 
 
 @asynccontextmanager
-async def served(recipe: Recipe, roles: dict[str, str], folder: Path) -> AsyncIterator[dict[str, Endpoint]]:
-    """vLLM for the models of the roles: one server for each base, an adapter under the name of its role."""
-    bases = {role: base_of(path) for role, path in roles.items()}
+async def served(recipe: Recipe, names: Mapping[str, str], folder: Path) -> AsyncIterator[dict[str, Endpoint]]:
+    """vLLM for models by name, such as a role: one server for each base, an adapter under its name."""
+    bases = {name: base_of(path) for name, path in names.items()}
     urls: dict[str, str] = {}
     async with AsyncExitStack() as stack:
         for number, base in enumerate(dict.fromkeys(bases.values())):
-            adapters = {role: roles[role] for role in roles if bases[role] == base != roles[role]}
+            adapters = {name: names[name] for name in names if bases[name] == base != names[name]}
             log = folder / (f"{number}-{LOG}" if number else LOG)
             share = 1 / len(set(bases.values()))
             server = await stack.enter_async_context(serve(base, recipe.serving, log, tuple(dict.fromkeys(adapters.values())), share))
-            for role, adapter in adapters.items():
-                await server.load(role, adapter)
+            for name, adapter in adapters.items():
+                await server.load(name, adapter)
             urls[base] = server.base_url
         most = recipe.eval.episodes_in_flight
         yield {
-            role: Endpoint(urls[base], base if base == roles[role] else role, "", 0.0, 0.0, TIMEOUT, most) for role, base in bases.items()
+            name: Endpoint(urls[base], base if base == names[name] else name, "", 0.0, 0.0, TIMEOUT, most) for name, base in bases.items()
         }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from planact_eval.metrics import Summary
 from planact_eval.table import Row
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 INK, PAPER, RULE = "#1b1f24", "#fefefe", "#8d96a1"  # used for nothing else, so that `themed` can find the first two
 BARS = ("#3b76d4", "#e0813a", "#3a9d7c", "#a065c4", "#c2566b", "#8a8f3c")  # one per column; readable on white and on dark
 WIDTH, BAR, AXIS = 8.6, 0.42, 0.75  # inches: the picture, each bar with its gap, and the axis below
+CURVE = 4.2  # inches: the height of a curve
 GAP = 0.5  # bars, between two labels
 MARK = {"marker": "D", "color": "#ffffff", "markeredgecolor": INK, "markersize": 6, "linestyle": "none"}
 STYLE = {"svg.hashsalt": "planact", "svg.fonttype": "none", "font.family": ["DejaVu Sans"], "font.size": 11}
@@ -35,6 +37,34 @@ def ladder(rows: Sequence[Row]) -> str:
         _draw_bars(axes, rows)
         _draw_frame(axes, rows)
         _draw_legend(figure, rows)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return out.getvalue()
+
+
+def steps(points: Sequence[tuple[int, Summary]], label: str) -> str:
+    """Success against training step, with its 95 % interval as a band; `label` names the model."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, CURVE), facecolor=PAPER, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot(facecolor="none")
+        xs = [step for step, _ in points]
+        low, rate, high = ([100 * getattr(summary, name) for _, summary in points] for name in ("low", "rate", "high"))
+        axes.fill_between(xs, low, high, color=BARS[0], alpha=0.2, linewidth=0)
+        axes.plot(xs, rate, color=BARS[0], marker="o", linewidth=2)
+        axes.set_ylim(0, 100)
+        axes.set_xticks(xs, [str(x) for x in xs], color=INK)
+        axes.set_yticks(range(0, 101, 20), [f"{y}%" for y in range(0, 101, 20)], color=INK)
+        axes.set_xlabel(f"training step of {label}", color=INK, fontsize=10, parse_math=False)
+        axes.set_ylabel("tasks solved, with 95% interval", color=INK, fontsize=10)
+        axes.grid(color=RULE, alpha=0.3, linewidth=0.8)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("bottom", "left"))
+            spine.set_color(RULE)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return out.getvalue()

@@ -6,16 +6,16 @@ An episode counts once it is in the run store; the same command again runs the r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Sequence
 
 from planact.layout import STORE, NotBuilt, write_json
 from planact.llm import LLM, Budget
 from planact.loop import run_episode
 from planact.parallel import run_all
 from planact.progress import Progress
-from planact.recipe import Recipe, RecipeError
+from planact.recipe import Endpoint, Recipe, RecipeError
 from planact.spending import note_spent, spent
 from planact.store import RunStore, read_run
 from planact.types import Trajectory, from_dict, to_dict
@@ -30,23 +30,30 @@ REPLACED = "replaced trajectory"  # what a retry took the place of, kept to be c
 RESULTS = "results.json"
 
 
-def evaluate(recipe: Recipe, runs: Path, retry_errors: bool = False) -> tuple[Path, Summary, list[Trajectory]]:
+def evaluate(
+    recipe: Recipe,
+    runs: Path,
+    retry_errors: bool = False,
+    models: Mapping[str, str] | None = None,
+    servers: Mapping[str, Endpoint] | None = None,
+) -> tuple[Path, Summary, list[Trajectory]]:
     """Run what has not been run yet. Returns the run folder, the summary over all planned episodes, and their trajectories.
 
     With `retry_errors`, episodes that the environment or a model's endpoint broke are run again, and the verdict of the
-    new episode counts. Raises NotBuilt when a trained role has no finished model.
+    new episode counts. `models` are played instead of the recipe's own, by role, e.g. a checkpoint; `servers` are where
+    models are served already. Raises NotBuilt when a trained role has no finished model.
     """
     suite = load_suite(recipe.eval.suite)
     scorer_of(suite, recipe.eval.scorer)  # a wrong name is refused before a model is missed
     episodes = planned_episodes(recipe, suite)
-    roles = models_of(recipe, runs)
+    roles = models_of(recipe, runs, models)
     settings = eval_settings(recipe, suite, roles)
     folder = eval_folder(recipe, suite, roles, runs)
     with RunStore.open(folder / STORE, settings) as store:
         todo = to_run(episodes, store, retry_errors)
         if todo:
             (folder / "recipe.yaml").write_text(recipe.to_yaml())
-            asyncio.run(_run(recipe, suite, longest_first(todo, suite), roles, store, len(episodes)))
+            asyncio.run(_run(recipe, suite, longest_first(todo, suite), roles, servers, store, len(episodes)))
         stored = dict(store.items(KIND))
     trajectories = [from_dict(Trajectory, stored[episode.key]) for episode in episodes]
     summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats)
@@ -69,7 +76,15 @@ def longest_first(episodes: Sequence[Planned], suite: Suite) -> list[Planned]:
     return sorted(episodes, key=lambda episode: -(suite.horizon(episode.task) or 0))
 
 
-async def _run(recipe: Recipe, suite: Suite, todo: Sequence[Planned], roles: dict[str, str], store: RunStore, planned: int) -> None:
+async def _run(
+    recipe: Recipe,
+    suite: Suite,
+    todo: Sequence[Planned],
+    roles: dict[str, str],
+    servers: Mapping[str, Endpoint] | None,
+    store: RunStore,
+    planned: int,
+) -> None:
     budget, live = Budget(recipe.eval.max_usd), Live()
     budget.add(spent(store))
     again = {episode.key for episode in todo}
@@ -78,7 +93,7 @@ async def _run(recipe: Recipe, suite: Suite, todo: Sequence[Planned], roles: dic
             live.add(from_dict(Trajectory, stored))
     bar = Progress(f"evaluate {recipe.name}", planned, done=planned - len(todo), unit="episodes")
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(open_models(recipe, roles, budget, store.path.parent))
+        models = await stack.enter_async_context(open_models(recipe, roles, budget, store.path.parent, servers))
         judge = await stack.enter_async_context(open_judge(recipe, budget))
         make_env = await stack.enter_async_context(suite.open(world_of(recipe, suite, judge, store.path.parent)))
 

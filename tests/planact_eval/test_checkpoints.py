@@ -1,0 +1,45 @@
+"""Success against training step."""
+
+import json
+import shutil
+
+import pytest
+
+from planact.layout import NotBuilt
+from planact.recipe import RecipeError
+from planact_eval.checkpoints import evaluate_checkpoints, role_of, step_of
+
+
+@pytest.fixture
+def checkpoints(base, tmp_path):
+    """Two checkpoints of an untrained executor."""
+    folders = [tmp_path / f"models/executor-0123456789/checkpoint-{step}" for step in (100, 20)]
+    for folder in folders:
+        shutil.copytree(base, folder)
+    (folders[0] / "trainer_state.json").write_text("{}")  # another model by its content
+    return folders
+
+
+def test_every_checkpoint_has_a_row_and_a_point_in_the_order_of_training(small, checkpoints, tmp_path):
+    recipe = small("react", "eval.limit=2")
+    said = evaluate_checkpoints(recipe, checkpoints, tmp_path)
+    assert said.index("executor step 20") < said.index("executor step 100")
+    folder = tmp_path / "checkpoints/tiny-react-executor-0123456789"
+    assert "training step of executor-0123456789" in (folder / "steps.svg").read_text() and (folder / "table.csv").exists()
+    results = [json.loads(path.read_text()) for path in sorted((tmp_path / "eval").glob("*/results.json"))]
+    assert len(results) == 2 and all(result["summary"]["planned"] == 2 for result in results)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "eval").rglob("run.sqlite")}
+    assert evaluate_checkpoints(recipe, checkpoints, tmp_path) == said  # nothing is run again
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "eval").rglob("run.sqlite")} == before
+
+
+def test_what_is_no_checkpoint_of_one_training_is_refused(checkpoints, tmp_path):
+    with pytest.raises(RecipeError, match="is no checkpoint"):
+        step_of(checkpoints[0].parent)
+    (empty := tmp_path / "checkpoint-7").mkdir()
+    with pytest.raises(NotBuilt, match="no model in"):
+        step_of(empty)
+    with pytest.raises(RecipeError, match="add --role planner or --role executor"):
+        role_of([empty])
+    with pytest.raises(RecipeError, match="of 2 trainings"):
+        role_of([empty, checkpoints[0]])
