@@ -15,25 +15,26 @@ from typing import Any
 from planact.layout import MANIFEST, data_folder, data_settings, data_store, missing_kinds, read_manifest, store_settings, write_json
 from planact.llm import Budget
 from planact.recipe import Recipe, RecipeError
+from planact.spending import note_spent, spent
 from planact.store import RunStore
 from planact.teaching import teaching_hash
 from planact.types import content_hash
 from planact_data.card import write_card
 from planact_data.checks import drop_duplicates
 from planact_data.desk import Desk, Tally
-from planact_data.imports import write_rejected
+from planact_data.imports import check_imports, write_rejected
 from planact_data.models import open_models
 from planact_data.pipeline import Material, collect
 from planact_data.replanning import plans_behind
 from planact_data.rows import Row, features, kept_ratio, make_rows, pair_row
-from planact.spending import note_spent, spent
 from planact_envs.suites import Suite, load_suite
 
 REPORT = "nearest-held-out.csv"  # the leak gate's: each written request with the test request most like it
 
 
 def build(recipe: Recipe, runs: Path) -> Path:
-    """Build what is missing of the recipe's rows. Returns their folder."""
+    """Build what is missing of the recipe's rows. Returns their folder. Raises RecipeError, BudgetExceeded, ModelError."""
+    check_imports(recipe.data.imports)
     suite = load_suite(recipe.data.suite)
     folder = data_folder(recipe, suite.version, runs)
     if kinds := missing_kinds(recipe, folder):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from planact.layout import NotBuilt, base_model_identity, data_folder, data_store, missing_kinds, wanted_kinds
 from planact.recipe import Endpoint, Recipe
-from planact.store import read_run
-from planact_data.estimate import NOTHING, Range, StageEstimate, estimate
 from planact.spending import spent
+from planact.store import read_run
+from planact_data.estimate import NOTHING, Range, StageEstimate, estimate, train_tasks
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.suites import Suite, load_suite
 
@@ -31,12 +31,15 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
 
 
 def _tasks(recipe: Recipe, suite: Suite, runs: Path) -> str:
-    pool = {task.id for task in suite.tasks("train")}
+    pool = {task.id for task in train_tasks(suite)}
     path, done = data_store(recipe, suite.version, runs), 0
     if path.exists():
         with read_run(path) as store:
             done = len(store.keys(TRAJECTORY) & pool)
     tasks = min(recipe.data.tasks or len(pool), len(pool))
+    if not pool:
+        files = ", ".join(f"{path}{'' if Path(path).exists() else ' (not there)'}" for path in recipe.data.imports.values())
+        return f"{suite.name} {suite.version} has no training tasks; imported: {files or 'nothing'}; teacher {recipe.data.teacher}"
     return f"{tasks} of {len(pool)} training tasks of {suite.name} {suite.version}, {done} rolled out; teacher {recipe.data.teacher}"
 
 
@@ -102,7 +105,7 @@ def _spending(recipe: Recipe, suite: Suite, runs: Path) -> list[str]:
     limit = recipe.data.max_usd
     lines.append(f"limit: {f'{limit:,.2f} USD, what is spent included' if limit is not None else 'none; set one with --max-usd'}")
     if recipe.data.imports:
-        lines.append("imported trajectories get plans too; how many there are is known when they are read")
+        lines.append("imported trajectories get plans too; how many there are is known when they are read (webrl: about 1,113)")
     return lines
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from planact.recipe import RecipeError
 from planact.types import FINAL_OPS, Op, Outcome, Plan, StopReason, Trajectory, Turn, content_hash
@@ -25,6 +25,16 @@ QUARANTINED = "quarantined records"  # the key of the counts that `write_rejecte
 
 Place = tuple[int, int]  # number of a record in its file and the line that it begins on, both from 1
 Placed = tuple[Place, Step]
+
+
+def check_imports(imports: Mapping[str, str]) -> None:
+    """Raises RecipeError for a file that is not there: before anything is paid for."""
+    for format_, path in imports.items():
+        if not Path(path).is_file():
+            raise RecipeError(
+                f"data.imports.{format_} names {path}, which is no file; put it there (docs/DATA.md), or name it: "
+                f"--set data.imports.{format_}=<path>"
+            )
 
 
 def import_trajectories(format_: str, path: str, gate: Gate) -> tuple[list[Trajectory], dict[str, Any]]:

@@ -62,7 +62,7 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
         pairs, made.counts[f"import {format_}, plans"] = import_pairs(format_, path, gate)
         foreign += pairs
     if data.synthetic:
-        new, made.counts["synthetic"] = await synthesize(tasks, suite, recipe, models, desk, store, gate)
+        new, made.counts["synthetic"] = await synthesize(tasks, suite, recipe, models, desk, store, gate, found[len(seeds) :])
         made.sources |= {t.task_id: "synthetic" for t in new}
         found += new
     made.plans = await ground_plans(found, models.teacher, desk)

@@ -31,6 +31,9 @@ MAX_IDLE = 3  # rounds in a row without a solved trajectory, after which no more
 TEMPERATURE = 1.0  # of the writing of requests (WebRL)
 
 
+Tried = tuple[Task, Trajectory]
+
+
 @dataclass(frozen=True)
 class Request:
     """A seed task or a new one, with the page that it starts on."""
@@ -62,16 +65,25 @@ class Counts:
 
 
 async def synthesize(
-    tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, gate: Gate
+    tasks: Sequence[Task],
+    suite: Suite,
+    recipe: Recipe,
+    models: Models,
+    desk: Desk,
+    store: RunStore,
+    gate: Gate,
+    imported: Sequence[Trajectory] = (),
 ) -> tuple[list[Trajectory], dict[str, Any]]:
     """At most `recipe.data.synthetic` solved trajectories of new requests, and what was dropped on the way and why.
 
-    `tasks` are the seeds; their trajectories are in `store`. All new trajectories stay there, those that are not kept too, with
-    what the filter said of them as items of the kind VERDICT. Raises RecipeError for a suite that cannot score new requests.
+    Seeds are `tasks`, whose trajectories are in `store`, and what was `imported`. All new trajectories go into the store, those that
+    are not kept too, with what the filter said of them as items of the kind VERDICT. Raises RecipeError for a suite that cannot score
+    new requests.
     """
     if recipe.data.outcome_filter == "environment" and suite.task_of is None:
         raise RecipeError(f"{suite.name} cannot score new requests; set data.outcome_filter to judge or orm")
-    rounds, wanted, idle = Rounds(tasks, suite, recipe, models, desk, store, gate), recipe.data.synthetic, 0
+    seeds = [*zip(tasks, load_trajectories(tasks, store), strict=True), *((imported_task(one, suite), one) for one in imported)]
+    rounds, wanted, idle = Rounds(seeds, suite, recipe, models, desk, store, gate), recipe.data.synthetic, 0
     kept: list[Trajectory] = []
     while rounds.sites and len(kept) < wanted and idle < MAX_IDLE:
         solved = await rounds.next()
@@ -86,12 +98,12 @@ async def synthesize(
 class Rounds:
     """The rounds so far: every request that was written in them, and where it went."""
 
-    def __init__(self, tasks: Sequence[Task], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, gate: Gate):
+    def __init__(self, seeds: Sequence[Tried], suite: Suite, recipe: Recipe, models: Models, desk: Desk, store: RunStore, gate: Gate):
         self.suite, self.recipe, self.models, self.desk, self.store, self.gate = suite, recipe, models, desk, store, gate
-        self.sites = seeds_by_site(tasks, store)
+        self.sites = seeds_by_site(seeds)
         self.counts = Counts()
         self.distinct = Distinct(recipe.data.near_duplicate)
-        for task in tasks:
+        for task, _ in seeds:
             self.distinct.is_new(task.id, task.intent)
 
     async def next(self) -> list[Trajectory]:
@@ -163,14 +175,20 @@ class Rounds:
         return solved
 
 
-def seeds_by_site(tasks: Sequence[Task], store: RunStore) -> dict[str, list[Request]]:
-    """The tasks by the host that they start on, without those whose episode never saw a page."""
+def seeds_by_site(seeds: Sequence[Tried]) -> dict[str, list[Request]]:
+    """The tasks by the host that they start on, without those whose episode never saw a page or does not tell on which site it was."""
     sites: dict[str, list[Request]] = {}
-    for task, trajectory in zip(tasks, load_trajectories(tasks, store), strict=True):
-        if trajectory.turns:
-            page = trajectory.turns[0].observation
-            sites.setdefault(site_of(page.url), []).append(Request(task, page))
+    for task, trajectory in seeds:
+        if trajectory.turns and (site := site_of(trajectory.turns[0].observation.url)):
+            sites.setdefault(site, []).append(Request(task, trajectory.turns[0].observation))
     return dict(sorted(sites.items()))
+
+
+def imported_task(trajectory: Trajectory, suite: Suite) -> Task:
+    """What an imported episode was asked to do; it starts on the first page that the file shows."""
+    url = trajectory.turns[0].observation.url
+    sites = (site,) if (site := site_of(url)) else ()
+    return Task(trajectory.task_id, suite.name, "train", sites, trajectory.intent, url, template="imported")
 
 
 def new_task(intent: str, seeds: Sequence[Request], suite: Suite) -> Task:

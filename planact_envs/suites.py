@@ -137,7 +137,7 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=("test",))
+    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=tasks.SPLITS[name])
 
 
 def _webvoyager() -> Suite:

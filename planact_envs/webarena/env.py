@@ -23,7 +23,7 @@ from planact_envs.scoring.ending import Ending
 from planact_envs.webarena.login import Logins
 from planact_envs.webarena.network import NetworkRecorder
 from planact_envs.webarena.reset import reset_sites
-from planact_envs.webarena.sites import Sites, hosts_of, needed_sites, require_answers, sites_from_environment
+from planact_envs.webarena.sites import PUBLISHED, Sites, hosts_of, needed_sites, require_answers, sites_from_environment
 from planact_envs.webarena.tasks import load_tasks
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ async def open_sites(suite: str, world: World) -> AsyncIterator[MakeEnv]:
             yield partial(WebArenaEnv, world, sites, logins, open_session)
 
 
+def _login(task: Task) -> tuple[str, ...]:
+    """The sites to be signed in to: the task file's word, or all of the task's for a request that no file has (planact_data.synthesis)."""
+    return tuple(task.eval["login"]) if task.eval else tuple(site for site in task.sites if site in PUBLISHED)
+
+
 @contextmanager
 def browser_faults() -> Iterator[None]:
     """A browser that is gone, or a page that does not answer, is the world's fault and no error of ours."""
@@ -87,9 +92,9 @@ class WebArenaEnv:
         if self.world.screenshots:  # those of an attempt that was cut off are not this episode's
             shutil.rmtree(self.world.screenshots / task.id, ignore_errors=True)
         with browser_faults():
-            self.session = await self.open_session(storage_state=await self.logins.state(tuple(task.eval["login"])))
+            self.session = await self.open_session(storage_state=await self.logins.state(_login(task)))
             self.recorder = NetworkRecorder(self.session.context) if self.world.scorer == verified.NAME else None
-            if place := task.eval["geolocation"]:
+            if place := task.eval.get("geolocation"):
                 await self.session.context.grant_permissions(["geolocation"])
                 await self.session.context.set_geolocation(place)
         first, *others = self.task.start_url.split(AND)
@@ -116,6 +121,8 @@ class WebArenaEnv:
         return self.page
 
     async def score(self, answer: str) -> Outcome:
+        if not self.task.eval:
+            return Outcome(None, self.world.scorer, "the task has no evaluation")
         with browser_faults():
             events = await self.recorder.entries() if self.recorder else ()
             return await SCORERS[self.world.scorer](self.task, Ending(answer, self.session.page, self.sites, self.world.judge, events))

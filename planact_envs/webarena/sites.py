@@ -28,7 +28,10 @@ PUBLISHED = {  # the accounts of WebArena's own images, printed in its README
     "gitlab": ("byteblaze", "hello1234"),
 }
 TIMEOUT = 20.0  # seconds for a site to answer
-_PLACEHOLDER = re.compile(rf"__({'|'.join(sorted(map(str.upper, SITES), key=len, reverse=True))})__")
+_LONGEST_FIRST = sorted(SITES, key=len, reverse=True)
+_PLACEHOLDER = re.compile(
+    rf"__({'|'.join(_LONGEST_FIRST).upper()})__|^webarena://({'|'.join(_LONGEST_FIRST)})(?=/|$)"
+)  # the second: imported pages'
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Sites:
     def resolve(self, data: Any) -> Any:
         """`data` with addresses for placeholders, in texts at any depth. Raises EnvError when a site is not hosted."""
         if isinstance(data, str):
-            return _PLACEHOLDER.sub(lambda match: self.url(match[1].lower()), data)
+            return _PLACEHOLDER.sub(lambda match: self.url((match[1] or match[2]).lower()), data)
         if isinstance(data, Mapping):
             return {key: self.resolve(value) for key, value in data.items()}
         return [self.resolve(value) for value in data] if isinstance(data, list) else data

@@ -136,8 +136,12 @@ def test_an_import_is_known_by_its_content(tmp_path):
         data_folder(data(imports={"webrl": str(tmp_path / f"{name}.json")}), "1", tmp_path) for name in ("one", "two", "three")
     )
     assert one == two != three
-    with pytest.raises(RecipeError, match="gone.json, which cannot be read: No such file"):
-        data_folder(data(imports={"webrl": str(tmp_path / "gone.json")}), "1", tmp_path)
+    gone = data_folder(data(imports={"webrl": str(tmp_path / "gone.json")}), "1", tmp_path)  # a recipe is looked at without it
+    assert gone not in (one, three)
+    (tmp_path / "gone.json").write_text("[]")
+    assert data_folder(data(imports={"webrl": str(tmp_path / "gone.json")}), "1", tmp_path) == one
+    with pytest.raises(RecipeError, match="which cannot be read: Is a directory"):
+        data_folder(data(imports={"webrl": str(tmp_path)}), "1", tmp_path)
 
 
 def test_every_data_setting_of_a_recipe_is_covered_here():

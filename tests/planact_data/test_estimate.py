@@ -41,6 +41,14 @@ def test_ranges():
     assert (around(100).low, around(100).high) == pytest.approx((85, 115))
 
 
+def test_a_benchmark_without_training_tasks_is_estimated_from_what_its_file_holds(recipe, tmp_path):
+    suite = replace(SUITE, splits=("validation", "test"))
+    made = recipe(tasks=100, synthetic=10, imports={"webrl": "web.json"})
+    found = {one.stage: one for one in estimate(made, suite, tmp_path, wanted_kinds(made))}
+    assert found["seed roll-outs"].wanted == exactly(0)
+    assert found["grounded plans"].wanted == Range(1000 + 10, 1123 + 10)  # 1,113 requests in the paper
+
+
 def test_an_empty_store_is_estimated_from_the_constants(recipe, tmp_path):
     found = stages(recipe(tasks=100), tmp_path)
     assert list(found) == ["seed roll-outs", "grounded plans", "replans"]

@@ -199,6 +199,13 @@ async def test_an_episode_of_ours_written_as_webrl_writes_comes_back_with_the_sa
             assert [(row["prompt"], row["completion"]) for row in again] == [(row["prompt"], row["completion"]) for row in first] != []
 
 
+def test_a_build_without_the_file_stops_before_anything_is_paid_for(recipe, tmp_path):
+    made = recipe(imports={"webrl": str(tmp_path / "gone.json")})
+    with pytest.raises(RecipeError, match=r"data.imports.webrl names .*gone.json, which is no file; .*--set data.imports.webrl=<path>"):
+        build(replace(made, agent=Agent(observation="html")), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_build_plans_imported_episodes_and_sets_torn_records_aside(file, recipe, tmp_path):
     ours, written = asyncio.run(episode("shop.spare"))
     _, other = asyncio.run(episode("code.comment"))

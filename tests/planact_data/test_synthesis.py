@@ -46,10 +46,10 @@ def played_by(model, in_flight=4):
     return Models(model, model, model, model, model, in_flight, in_flight)
 
 
-async def run(store, recipe, models, suite=SUITE, tasks=SEED_TASKS, gate=None):
+async def run(store, recipe, models, suite=SUITE, tasks=SEED_TASKS, gate=None, imported=()):
     desk = Desk(store, recipe.seed, models.questions)
     gate = gate or Gate(HELD_OUT, recipe.data.near_duplicate)
-    return await synthesize(tasks, suite, recipe, models, desk, store, gate)
+    return await synthesize(tasks, suite, recipe, models, desk, store, gate, imported)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,21 @@ async def test_solved_trajectories_of_new_requests_come_out(opened, recipe):
     assert all(t.task_id.startswith("synthetic.") for t in kept)
     written = counts["requests written"]
     assert written == 20 + counts["solved beyond what was wanted"] + sum(counts["rejected"].values()) and written <= 30 * counts["rounds"]
+
+
+async def test_imported_episodes_are_seeds_where_the_suite_has_no_training_tasks(opened, recipe):
+    """As with WebArena-Lite: the same seeds, brought by a file. One that does not tell its site is none."""
+    store = opened()
+    imported = load_trajectories(SEED_TASKS, store)
+    lost = replace(imported[0], turns=(replace(imported[0].turns[0], observation=replace(imported[0].turns[0].observation, url="")),))
+    models = played_by(teacher())
+    kept, _ = await run(store, recipe(synthetic=10), models, tasks=[], imported=[*imported, replace(lost, intent="Lost", task_id="x")])
+    assert len(kept) == 10 and {t.turns[0].observation.url for t in kept} <= {
+        f"http://{site}.miniweb/" for site in ("shop", "forum", "code")
+    }
+    assert not {t.intent for t in imported} & {t.intent for t in kept}  # a seed is not written anew
+    asked = [call[-1]["content"] for call in models.teacher.calls if call[0]["content"] == SYSTEM]
+    assert asked and not any("Lost" in question for question in asked)
 
 
 async def test_more_is_a_continuation_and_the_same_again_costs_nothing(opened, recipe):

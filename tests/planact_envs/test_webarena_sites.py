@@ -12,7 +12,7 @@ from planact.env import EnvError
 from planact.recipe import RecipeError
 from planact.types import Task
 from planact_envs.webarena.reset import by_command, by_server, reset_sites
-from planact_envs.webarena.sites import probe, sites_from_environment
+from planact_envs.webarena.sites import Sites, probe, sites_from_environment
 
 ENVIRON = {"SHOPPING": "http://shop:7770/", "WA_REDDIT": "http://forum:9999", "GITLAB": "todo"}
 
@@ -91,6 +91,12 @@ def test_placeholders_become_addresses_at_any_depth():
     )
     assert task.start_url == "http://shop/a |AND| http://shop" and task.intent == "__SHOPPING__"
     assert task.eval == {"c": [{"url": "http://shop/x", "n": 1}, "http://shop/admin |OR| __last_url__"]}
+
+
+def test_the_first_page_of_an_imported_episode_is_the_start_page_of_its_site():
+    sites = Sites({"shopping": "http://h:1", "shopping_admin": "http://h:2/admin"}, {})
+    assert sites.resolve("webarena://shopping/") == "http://h:1/" and sites.resolve("webarena://shopping_admin/") == "http://h:2/admin/"
+    assert sites.resolve("see webarena://shopping/") == "see webarena://shopping/"  # in a text it is no address
 
 
 def test_a_task_on_a_site_that_is_not_hosted_cannot_be_resolved():

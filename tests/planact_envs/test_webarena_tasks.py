@@ -104,10 +104,30 @@ def test_a_small_file_of_the_published_form_is_read(monkeypatch):
     assert needed_sites(found) == ("shopping", "reddit")
 
 
-def test_there_is_only_a_test_split(write):
+def test_there_are_no_training_tasks(write):
     write([ENTRY])
-    with pytest.raises(RecipeError, match="no split 'validation'"):
-        load_tasks("webarena-lite", "validation")
+    with pytest.raises(RecipeError, match="webarena-lite has no split 'train'; it has validation and test"):
+        load_tasks("webarena-lite", "train")
+    with pytest.raises(RecipeError, match="webarena has no split 'validation'; it has test"):
+        load_tasks("webarena", "validation")
+
+
+def test_webarena_tasks_of_other_templates_are_for_validation(write, tmp_path, monkeypatch):
+    write([ENTRY])
+    other = {key: value for key, value in ENTRY.items() if key != "old_task_id"} | {"task_id": 45}
+    (tmp_path / "all.json").write_text(json.dumps([other, other | {"task_id": 50, "intent": "Open 5", "intent_template_id": 8}]))
+    monkeypatch.setenv("PLANACT_WEBARENA_TASKS", str(tmp_path / "all.json"))
+    (task,) = load_tasks("webarena-lite", "validation")
+    assert (task.id, task.suite, task.split, task.intent) == ("webarena-lite.50", "webarena-lite", "validation", "Open 5")
+
+
+def test_the_published_files_leave_115_tasks_for_validation():
+    # 190 templates in WebArena, 165 of them in WebArena-Lite; the other 25 have 115 tasks.
+    test = installed("webarena-lite")
+    installed("webarena")
+    found = load_tasks("webarena-lite", "validation")
+    assert len(found) == 115 and len({task.template for task in found}) == 190 - 165
+    assert not {task.template for task in found} & {task.template for task in test}
 
 
 @pytest.mark.parametrize(("suite", "count", "judged"), [("webarena-lite", 165, 40), ("webarena", 812, 118)])

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from planact.env import EnvError
 from planact.recipe import RecipeError, load_recipe
-from planact.types import Action, Op
+from planact.types import Action, Op, Task
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browser
 from planact_envs.chromium.session import ChromiumSession
@@ -150,6 +150,19 @@ async def test_several_start_pages_are_tabs_and_the_first_is_in_front(configure,
         failed = await env.step(Action(Op.CLICK, "77"))
         assert "no element" in failed.error and failed.url == page.url
         assert [one.name for one in sorted((tmp_path / task.id).iterdir())] == ["00.png", "01.png", "02.png"]
+    finally:
+        await env.close()
+
+
+@pytest.mark.browser
+async def test_a_request_that_no_file_has_is_run_signed_in_and_is_not_scored(opened, tmp_path):
+    found, open_session = opened
+    env = WebArenaEnv(World("html", "vab"), found, Logins(found, open_session, tmp_path), open_session)
+    try:
+        page = await env.reset(Task("synthetic.1", "webarena-lite", "train", ("reddit", "map"), "Look", "webarena://reddit/", "synthetic"))
+        assert page.url.startswith(found.urls["reddit"]) and (tmp_path / "reddit_state.json").exists()  # the map has no accounts
+        outcome = await env.score("done")
+        assert (outcome.success, outcome.reason) == (None, "the task has no evaluation")
     finally:
         await env.close()
 
