@@ -23,6 +23,9 @@ from planact.database import RunLocked, StoreError, drop_lock, take_lock
 from planact.layout import TrainingError
 from planact_train.checkpoints import checkpoints, on_main
 
+# Of errors without a class of their own for a write that failed: torch.save's, C++'s and Rust's (tokenizers, safetensors).
+UNWRITTEN = ("inline_container", "PytorchStreamWriter", "iostream error", "os error", "No space left on device")
+
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
@@ -85,9 +88,9 @@ def reported(folder: Path) -> Iterator[None]:
     """Turns a write in `folder` that failed (disk full, quota, rights) into TrainingError. What was saved before is not touched."""
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error) and "inline_container" not in str(error):
-            raise  # none of torch.save's
+    except Exception as error:
+        if not isinstance(error, (OSError, SafetensorError)) and not any(text in str(error) for text in UNWRITTEN):
+            raise
         raise TrainingError(
             f"{folder} could not be written ({type(error).__name__}: {str(error).splitlines()[0]}); {_size(_free(folder))} are free there. "
             f"{_kept(folder)} Put this right and give the same command again"

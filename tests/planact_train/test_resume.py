@@ -20,11 +20,12 @@ from planact_envs.suites import load_suite
 from planact_train.sft import train
 
 REPO = Path(__file__).parents[2]
-# Rows are 10: three steps of four rows are an epoch, so saves fall inside epochs and on their ends, and inside logging intervals.
+# 10 rows in batches of 4 are 3 steps per epoch, so saves fall inside epochs and on their ends, and inside logging intervals.
 STEPS = ["sft.max_steps=14", "sft.save_steps=2", "sft.logging_steps=3", "sft.save_total_limit=1"]
 LORA = ["sft.use_peft=true", "sft.lora_r=4", "sft.lora_target_modules=[q_proj, v_proj]", "sft.lora_dropout=0.2"]
 VARIANTS = {
     "muon, rows of like length together": ["sft.optim=muon"],
+    "packed rows": ["sft.packing=true", "sft.per_device_train_batch_size=1", "sft.attn_implementation=sdpa"],
     "adamw, accumulated batches, random order": [
         "sft.optim=adamw_torch",
         "sft.per_device_train_batch_size=2",
@@ -48,10 +49,10 @@ def folder_of(recipe, runs):
 
 
 def kill_when(process, folder, moment):
-    """SIGKILL at a moment: seconds from the start, or "saving" / "publishing" / "finishing" and the seconds after that is seen."""
+    """SIGKILL, so many seconds after something is there: the folder of a save, or the final model. Returns whether it came to that."""
+    name, delay = moment
     began, seen = time.monotonic(), None
-    state, delay = moment
-    there = {"start": lambda: True, "saving": (folder / "saving").exists, "final": (folder / "model.safetensors").exists}[state]
+    there = (folder / name).exists
     while process.is_alive():
         if seen is None and there():
             seen = time.monotonic()
@@ -65,7 +66,7 @@ def kill_when(process, folder, moment):
 
 
 def killed_and_resumed(processes, recipe, runs, moments):
-    """How many kills a training took; each in `moments` once, then it is left to end."""
+    """Kill a training in each of `moments`, then leave it to end. Returns how many kills it took."""
     kills = 0
     for moment in moments:
         process = processes.Process(target=train, args=(recipe, "planner", runs))
@@ -91,8 +92,49 @@ def straight(recipe, runs):
     return train(recipe, "planner", alone)
 
 
-def test_killed_in_a_save_and_in_a_step(processes, runs, small):
+def test_killed_in_saves_and_in_steps(processes, runs, small):
     recipe = small("finetuning", *STEPS, *VARIANTS["adamw, accumulated batches, random order"])
-    moments = [("saving", 0.0), ("saving", 0.02), ("final", 0.0)]
-    assert killed_and_resumed(processes, recipe, runs, moments) >= 2
+    assert killed_and_resumed(processes, recipe, runs, [("saving", 0.0), ("checkpoint-6", 0.02)]) == 2
     assert_same_training(folder_of(recipe, runs), straight(recipe, runs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_killed_a_dozen_times(processes, runs, small, variant):
+    recipe, dice = small("finetuning", *STEPS, *VARIANTS[variant]), random.Random(variant)
+    moments = [("saving", delay) for delay in (0.0, 0.001, 0.003, 0.01, 0.03)]  # a save takes about 0.05 s
+    moments += [(f"checkpoint-{step}", dice.uniform(0, 0.1)) for step in (4, 6, 8, 10, 12)]
+    moments += [("checkpoint-14", 0.0), ("model.safetensors", 0.0), ("adapter_model.safetensors", 0.0), ("curve.json", 0.0)]
+    kills = killed_and_resumed(processes, recipe, runs, moments)
+    print(f"{variant}: {kills} kills")
+    assert kills >= 10
+    assert_same_training(folder_of(recipe, runs), straight(recipe, runs))
+
+
+def test_the_same_command_goes_on_from_its_checkpoint(runs, small, changes):
+    more = ["sft.max_steps=30", "sft.save_steps=5"]
+    recipe = small("finetuning", *more)
+    folder = folder_of(recipe, runs)
+    options = [f"--set={change}" for change in (*changes, *more)]
+    command = [
+        sys.executable,
+        "scripts/sft.py",
+        "--config",
+        "recipes/tiny/finetuning.yaml",
+        "--role",
+        "planner",
+        "--runs",
+        str(runs),
+        *options,
+    ]
+    process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.PIPE, text=True)
+    while not (folder / "checkpoint-5").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert not (folder / "finished.json").exists()
+    second = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert second.returncode == 0 and f"resuming from {folder / 'checkpoint-'}" in second.stdout, second.stderr
+    assert [entry["step"] for entry in json.loads((folder / "curve.json").read_text())] == list(range(1, 31))
