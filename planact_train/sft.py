@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from accelerate import PartialState
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from planact.layout import FINISHED, data_folder, model_folder, model_settings, write_json
+from planact.layout import CURVE, FINISHED, data_folder, model_folder, model_settings, write_json
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
 from planact_train.answers import answer_checks
@@ -20,8 +20,10 @@ from planact_train.attention import attention
 from planact_train.chat import check_template, load_tokenizer, template_in_place
 from planact_train.checkpoints import last_checkpoint
 from planact_train.faults import alone, check_space, reported
+from planact_train.hub import check_hub, push_finished, push_while_training
 from planact_train.launch import announce, check_launch
 from planact_train.merging import MERGED, merge_adapter
+from planact_train.model_card import write_card
 from planact_train.packing import check_packing
 from planact_train.rows import role_rows
 from planact_train.saving import save_model
@@ -45,11 +47,13 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
     running = check_launch(recipe.training, recipe.sft_for(role))
     check_packing(recipe.base_model, recipe.sft_for(role))
     check_trackers(recipe.sft_for(role))
+    check_hub(recipe, role)
     with alone(folder):
         trainer = make_trainer(recipe, role, rows_folder, folder)
         kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
         check_space(trainer)
         track(trainer, recipe.sft_for(role), begin_run(recipe, role, rows_folder, folder), runs)
+        push_while_training(trainer, recipe.sft_for(role), folder)
         launched = announce(trainer, running)
         trainer.train(resume_from_checkpoint=last_checkpoint(folder, trainer.origin))
         with reported(folder):
@@ -58,6 +62,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
                 if recipe.training.merge:
                     merge_adapter(folder, folder / MERGED)
                 _finish(folder, recipe, role, rows_folder, trainer, kept, launched)
+                push_finished(recipe.sft_for(role), folder)
     return folder
 
 
@@ -66,7 +71,8 @@ def make_trainer(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> 
     settings = recipe.sft_for(role)
     model = model_config(settings, recipe.base_model)
     rows = role_rows(recipe, role, rows_folder)
-    more = accumulation(recipe.training, settings) | measuring(recipe.training, settings) | {"report_to": other_trackers(settings)}
+    more = accumulation(recipe.training, settings) | measuring(recipe.training, settings)
+    more |= {"report_to": other_trackers(settings), "push_to_hub": False}  # the rest of both is ours
     columns = ["prompt", "completion"]
     tokenizer = load_tokenizer(recipe.base_model, settings)
     check_template(tokenizer, rows.train, settings)
@@ -93,10 +99,9 @@ def _init_kwargs(model: ModelConfig, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer, kept: Kept, launched: dict) -> None:
-    """The recipe, the curve and what the model was made from; the marker of a finished model comes last."""
-    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    """The curve, what the model was made from and its card; the marker of a finished model comes before the card, which reads it."""
     curve = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]  # training, held-out rows and answers, by step
-    write_json(folder / "curve.json", curve)
+    write_json(folder / CURVE, curve)
     losses = [entry["loss"] for entry in curve if "loss" in entry]
     write_json(
         folder / FINISHED,
@@ -109,3 +114,4 @@ def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer:
             "train_loss": losses[-1] if losses else None,
         },
     )
+    write_card(folder)

@@ -32,7 +32,7 @@ GIT_SECONDS = 10.0  # a checkout on a slow network disk is no reason to wait lon
 
 
 def begin_run(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> dict[str, Any]:
-    """The facts of a training that starts now, written to its model folder by the main process.
+    """The facts of a training that starts now, written to its model folder by the main process, with the recipe.
 
     Those of an earlier start of it are kept, and this one is added to its `starts`.
     """
@@ -41,6 +41,7 @@ def begin_run(recipe: Recipe, role: str, rows_folder: Path, folder: Path) -> dic
     facts |= {"starts": [*facts.get("starts", []), start_facts(Path(planact.__file__).parents[1], sys.argv)]}
     if PartialState().is_main_process:
         write_json(path, facts)
+        (folder / "recipe.yaml").write_text(recipe.to_yaml())
     return facts
 
 

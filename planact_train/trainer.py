@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import random
+from pathlib import Path
 from typing import Iterator
 
 import torch
@@ -17,7 +18,9 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from planact.layout import RUN
 from planact.progress import Progress
+from planact_train.model_card import write_card
 from planact_train.muon import MuonAdamW
 from planact_train.resumable import ResumableTrainer
 from planact_train.tokens import Lengths, measure
@@ -47,6 +50,14 @@ class AnswerTrainer(ResumableTrainer):
         whole = super()._prepare_dataset(dataset, processing_class, unlimited, False, formatting_func, dataset_name)
         self.whole[dataset_name] = measure(whole)
         return super()._prepare_dataset(whole, processing_class, args, packing, None, dataset_name)
+
+    def create_model_card(self, *args, **kwargs):
+        """TRL's card knows neither rows nor recipe, nor what a local base is; ours comes with each checkpoint and with the model."""
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        if (Path(self.args.output_dir) / RUN).exists():
+            write_card(Path(self.args.output_dir), into=Path(output_dir or self.args.output_dir), step=self.state.global_step)
 
     def create_optimizer(self, model=None):
         if self.muon and self.optimizer is None:
