@@ -53,7 +53,7 @@ def check_launch(training: Training, settings: Mapping[str, Any]) -> Running:
     Raises RecipeError with what was found, what the recipe expects and the command to type.
     """
     if training.launch == "deepspeed_zero3" and not is_deepspeed_available():
-        raise RecipeError("training.launch is deepspeed_zero3 and DeepSpeed is not installed: pip install deepspeed, or use fsdp2")
+        raise RecipeError("training.launch=deepspeed_zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
     running = read_running(settings)
     if wrong := mismatch(training, settings, running):
         raise RecipeError(f"{wrong}; type: {_command(training)}")
@@ -72,9 +72,9 @@ def mismatch(training: Training, settings: Mapping[str, Any], running: Running) 
         reason = " (on a CPU `accelerate launch` starts one process, also for distributed_type MULTI_CPU)" if running.processes == 1 else ""
         return f"training.processes is {training.processes} and {running.processes} is running{reason}"
     if expected in SHARDED and running.strategy != expected:
-        return f"training.launch is {training.launch}, which is {expected}, and {running.strategy} is running{_why_not(running)}"
+        return f"training.launch={training.launch} shards with {expected} and {running.strategy} is running{_why_not(running)}"
     if expected not in SHARDED and running.strategy not in ("single", "ddp"):
-        return f"training.launch is {training.launch}, which shards nothing, and {running.strategy} is running"
+        return f"training.launch={training.launch} shards nothing and {running.strategy} is running"
     if running.strategy == "single" and running.visible > 1:
         return f"one process sees {running.visible} GPUs, and TRL would spread the model over them; CUDA_VISIBLE_DEVICES=0 shows it one"
     if settings.get("bf16", True) is False and not settings.get("fp16") and running.precision != "no":
@@ -90,7 +90,7 @@ def _why_not(running: Running) -> str:
     if running.asked == "fsdp1":
         return ": the accelerate config says fsdp_version 1, or does not say it"
     if running.asked:
-        return f": accelerate was asked for {running.asked} and shards on GPUs only, and this process runs on {running.device}"
+        return f": accelerate was asked for {running.asked}, shards on GPUs only, and this process runs on {running.device}"
     return ": the accelerate config that started it does not ask for sharding"
 
 
