@@ -84,8 +84,8 @@ def data_folder(recipe: Recipe, suite_version: str, runs: Path) -> Path:
 
 
 def row_kinds(recipe: Recipe, role: str) -> tuple[str, ...]:
-    """The row files of "planner" or "executor": with `agent.cot`, those whose answers begin with reasoning."""
-    return tuple(f"{kind}_cot" if recipe.agent.cot else kind for kind in getattr(recipe.data, role))
+    """The row files of "planner" or "executor"; of a role that reasons, those whose answers begin with reasoning."""
+    return tuple(f"{kind}_cot" if recipe.agent.reasons(role) else kind for kind in getattr(recipe.data, role))
 
 
 def row_sources(recipe: Recipe, role: str) -> tuple[str, ...]:
@@ -111,11 +111,14 @@ def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
     missing = [kind for kind in kinds if kind not in rows]
     if missing:
         raise NotBuilt(f"the {', '.join(missing)} rows of {recipe.name} are not built", "scripts/build_data.py")
+    sft = {key: value for key, value in recipe.sft_for(role).items() if not key.startswith(TELLING)}
+    if Path(template := sft.get("chat_template_path") or "").is_file():
+        sft["chat_template_path"] = file_identity(template)
     return {
         "role": role,
         "rows": {kind: _hashes(rows[kind], row_sources(recipe, role)) for kind in kinds},
         "base_model": base_model_identity(recipe.base_model),
-        "sft": {key: value for key, value in recipe.sft_for(role).items() if not key.startswith(TELLING)},
+        "sft": sft,
         "batch": recipe.training.batch,
         "held_out": recipe.training.held_out,
         "seed": recipe.seed,

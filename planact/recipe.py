@@ -23,6 +23,7 @@ __all__ = ["Agent", "Data", "Endpoint", "Eval", "Pretrain", "Recipe", "RecipeErr
 
 Role = Literal["planner", "executor", "teacher", "actor", "reasoner", "judge", "orm"]
 RowKind = Literal["plan", "replan", "act", "act_dynamic", "react"]
+Trigger = Literal["action_failed", "page_unchanged", "loop", "plan_exhausted", "unexpected_page", "budget"]
 Source = Literal["seed", "synthetic", "expansion", "targeted", "webrl", "released"]  # of a training row
 TRAINED_ROLES = ("planner", "executor")
 
@@ -35,19 +36,25 @@ class Agent:
     executor: Literal["base", "trained"] = "trained"
     replan: Literal["never", "every_turn", "every_k", "on_trigger"] = "never"
     replan_every: int = rule(3, low=1)  # turns, for every_k
+    replan_triggers: tuple[Trigger, ...] = ("action_failed", "page_unchanged", "loop")  # rules of planact.triggers, for on_trigger
     prompts: Literal["full", "compact"] = "full"
     observation: Literal["axtree", "html", "short"] = "axtree"
     grammar: Literal["webrl", "browsergym"] = "webrl"
-    cot: bool = False  # reasoning in <think> tags before every plan and action (paper 3.4)
+    cot: Literal[False, True, "planner", "executor"] = False  # reasoning in <think> tags before every plan and action (paper 3.4), or one's
     max_page_tokens: int | None = rule(None, low=16)  # longer pages lose whole nodes, in training rows and prompts alike; None: no limit
     plan_history: int | None = rule(None, low=0)  # earlier plans kept as chat turns for the replanner; None: all (paper A.10)
     max_turns: int = rule(30, low=1)  # turns; the released code's default
     planner_max_tokens: int = rule(4096, low=1)  # completion tokens of one call
     executor_max_tokens: int = rule(1024, low=1)  # completion tokens of one call
     temperature: float = rule(0.0, low=0)  # 0: greedy (paper)
+    best_of: int = rule(1, low=1)  # answers of the executor for each turn; the action that most of them name is taken
     max_episode_tokens: int | None = rule(None, low=1)  # prompt + completion tokens of one episode; None: no limit
     max_episode_seconds: float | None = rule(None, low=0.001)  # wall time of one episode before it is scored; None: no limit
     planner_retries: int = rule(1, low=0)  # calls after an unreadable plan
+
+    def reasons(self, role: str) -> bool:
+        """Whether "planner" or "executor" reasons before it answers."""
+        return self.cot is True or self.cot == role
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Training:
     processes: int = rule(1, low=1)  # over all nodes, one for each device
     device: str = "cpu"  # of planact_train.devices, for the memory and the hours of scripts/plan.py
     batch: int | None = rule(None, low=1)  # rows per optimizer step over all processes; sets gradient_accumulation_steps
-    min_kept: float = rule(0.999, low=0, high=1)  # share of the rows' tokens that must fit `sft.max_length`
+    min_kept: float = rule(0.999, low=0, high=1)  # share of the rows' tokens, and of their answers', that must fit `sft.max_length`
     held_out: int = rule(0, low=0)  # rows of each kind kept from training, on which loss and accuracy are measured
     answer_every: int | None = rule(None, low=1)  # steps after which held-out rows are answered by generation; None: never
     answer_rows: int = rule(16, low=1)  # held-out rows answered each time
@@ -249,6 +256,8 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
     agent, roles = recipe.agent, []
     if agent and agent.planner == "none" and agent.replan != "never":
         refuse("agent", "replan", f"'{agent.replan}' needs a planner; set agent.replan to never, or agent.planner to base or trained")
+    if agent and agent.best_of > 1 and not agent.temperature:
+        refuse("agent", "best_of", "at temperature 0 all answers are the same; set agent.temperature, e.g. 0.7")
     if recipe.data and recipe.data.imports and agent and (agent.observation, agent.grammar) != ("html", "webrl"):
         refuse("data", "imports", "those pages and actions are WebRL's; set agent.observation to html and agent.grammar to webrl")
     if recipe.data and recipe.data.teacher != "scripted":

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -96,17 +95,6 @@ def test_only_the_answer_is_learned(built, small, base, tmp_path):
         answer = [*tokenizer(row["completion"][0]["content"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         assert tokens["input_ids"] == prompt + answer
         assert tokens["labels"] == [-100] * len(prompt) + answer
-
-
-def test_rows_that_are_cut_off_are_counted(small, runs, capsys):
-    train(small("finetuning", "sft.max_length=300", "sft.max_steps=1"), "executor", runs)
-    said = re.search(r"warning: (\d+) of (\d+) rows are longer than sft.max_length=300 tokens", capsys.readouterr().err)
-    rows = load_rows(folder_rows(small("finetuning"), runs), ("react", "act", "act_dynamic"), 0)
-    tokenizer = AutoTokenizer.from_pretrained(small("finetuning").base_model)
-    lengths = [len(tokenizer.apply_chat_template(row["prompt"] + row["completion"])["input_ids"]) for row in rows]
-    assert (int(said[1]), int(said[2])) == (sum(length >= 300 for length in lengths), len(rows)) and 10 < int(said[1]) < len(rows)
-    train(small("finetuning", "sft.max_steps=1"), "planner", runs)
-    assert "warning" not in capsys.readouterr().err
 
 
 def test_rows_of_several_kinds_come_shuffled_and_the_same_for_a_seed(built, small):

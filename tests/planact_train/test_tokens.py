@@ -6,7 +6,11 @@ import re
 import pytest
 from datasets import Dataset
 
+from planact.layout import data_folder, model_settings
 from planact.recipe import RecipeError
+from planact_envs.suites import load_suite
+from planact_train.chat import load_tokenizer
+from planact_train.rows import load_rows
 from planact_train.settings import sft_config
 from planact_train.sft import train
 from planact_train.tokens import check_tokens, describe, measure
@@ -87,7 +91,11 @@ def test_a_row_is_measured_as_it_lies_in_the_file_or_in_a_packed_sequence():
     assert [part.tolist() for part in measure(packed.select([1]))] == [[3], [1]]  # a view of the file, not all of it
 
 
-def test_what_was_kept_is_printed_and_stays_with_the_model(small, runs, capsys):
+def folder_of_rows(recipe, runs):
+    return data_folder(recipe, load_suite(recipe.data.suite).version, runs)
+
+
+def test_what_was_kept_is_printed_and_stays_with_the_model(small, base, runs, capsys):
     more = ["sft.max_length=300", "sft.max_steps=1"]
     with pytest.raises(RecipeError, match=r"(\d+) of (\d+) rows are longer than sft.max_length=300"):
         train(small("finetuning", *more), "executor", runs)
@@ -96,9 +104,42 @@ def test_what_was_kept_is_printed_and_stays_with_the_model(small, runs, capsys):
     finished = json.loads((folder / "finished.json").read_text())
     kept = finished["tokens"]
     assert [kept["rows"], kept["longest"], kept["cut"]] == [int(said[1]), int(said[3]), int(said[4])] and f"{kept['tokens']:,}" == said[2]
+    tokenizer = load_tokenizer(str(base), {})
+    rows = load_rows(folder_of_rows(small("finetuning"), runs), ("react", "act", "act_dynamic"), 0)
+    lengths = [len(tokenizer.apply_chat_template(row["prompt"] + row["completion"])["input_ids"]) for row in rows]
+    assert (kept["rows"], kept["cut"], kept["longest"]) == (len(rows), sum(length > 300 for length in lengths), max(lengths))
+    assert kept["tokens"] == sum(lengths) and kept["tokens_kept"] < sum(min(length, 300) for length in lengths) / sum(
+        lengths
+    )  # some dropped
     assert 0 < kept["cut"] <= finished["rows"] == kept["rows"] and kept["dropped"] > 0 and 0 < kept["answers_kept"] < 1
 
 
 def test_a_base_that_cannot_keep_packed_rows_apart_is_named_before_it_is_loaded(small, runs):
     with pytest.raises(RecipeError, match="has conv layers, which carry the end of one packed row into the next"):
         train(small("finetuning", "sft.packing=true"), "planner", runs)
+
+
+@pytest.mark.parametrize("name", ["llama3", "qwen"])
+def test_a_base_with_attention_alone_is_trained_on_packed_rows(small, published, runs, capsys, name):
+    more = [
+        f"base_model={published(name)}",
+        "sft.packing=true",
+        "sft.max_length=4096",
+        "sft.per_device_train_batch_size=1",
+        "sft.max_steps=1",
+    ]
+    folder = train(small("finetuning", *more), "planner", runs)
+    kept = json.loads((folder / "finished.json").read_text())["tokens"]
+    assert kept["tokens_kept"] == kept["answers_kept"] == 1 and kept["sequences"] < kept["rows"]
+    assert kept["efficiency"] == kept["tokens"] / (kept["sequences"] * 4096)
+    assert f"all kept; {kept['sequences']:,} packed sequences, {kept['efficiency']:.3f} full" in capsys.readouterr().out
+    assert "{%- generation -%}" in (folder / "chat_template.jinja").read_text()
+
+
+def test_another_template_makes_another_model(small, runs, tmp_path):
+    rows, settings = folder_of_rows(small("finetuning"), runs), []
+    for name, text in {"a": "one", "b": "two", "copy of a": "one"}.items():
+        (tmp_path / f"{name}.jinja").write_text(text)
+        recipe = small("finetuning", f"sft.chat_template_path={tmp_path / name}.jinja")
+        settings.append(model_settings(recipe, "planner", rows))
+    assert settings[0] == settings[2] != settings[1]
