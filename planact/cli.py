@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from planact.env import EnvError
+from planact.launcher import launcher
 from planact.layout import NotBuilt, TrainingError
 from planact.llm import BudgetExceeded, ModelError
-from planact.recipe import Recipe, RecipeError, load_recipe
+from planact.recipe import Recipe, RecipeError, Training, load_recipe
 from planact.store import StoreError
-
-LAUNCH = "accelerate launch --config_file accelerate_configs/cpu.yaml"
-
 
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve each other on a shared machine
@@ -77,12 +75,20 @@ def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
 
 def command(error: NotBuilt, args: argparse.Namespace) -> str:
     """The command line that makes what is missing."""
-    start = f"{LAUNCH} {error.script}" if error.script.endswith("sft.py") else f"python {error.script}"
+    start = launcher(_training(args)) if error.script.endswith("sft.py") else f"python {error.script}"
     if error.config:
         return f"{start} --config {error.config} {error.options}"
     changes = [f"--set {shlex.quote(change)}" for change in args.set]
     runs = [] if args.runs == Path("runs") else [f"--runs {shlex.quote(str(args.runs))}"]
     return " ".join(filter(None, [start, f"--config {shlex.quote(args.config)}", *changes, *runs, error.options]))
+
+
+def _training(args: argparse.Namespace) -> Training:
+    """How the recipe wants to be trained. The file of an ablation table is no recipe; its cells each have their own."""
+    try:
+        return load_recipe(args.config, args.set).training
+    except RecipeError:
+        return Training()
 
 
 def fail(error: Exception | str) -> NoReturn:

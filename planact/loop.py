@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from dataclasses import replace
 from typing import Sequence
 
 from planact.actions import ActionFormatError, parse_action
@@ -18,6 +20,7 @@ from planact.llm import LLM, BudgetExceeded, Completion, EndpointUnusable, Model
 from planact.plans import PlanFormatError, parse_plan
 from planact.prompts import executor_messages, planner_messages, prompts_hash, replanner_messages
 from planact.recipe import Agent
+from planact.triggers import replan_trigger
 from planact.types import FINAL_OPS, Action, FailureInfo, Observation, Op, Outcome, Plan, StopReason, Task, Trajectory, Turn, Usage
 
 MAX_INVALID = 3  # unreadable or impossible actions in a row that end an episode (released code: 3 empty actions)
@@ -147,7 +150,7 @@ class Episode:
             case "every_k":
                 return len(self.turns) % self.agent.replan_every == 0
             case "on_trigger":
-                return replan_trigger(self.turns, self.page) is not None
+                return replan_trigger(self.agent, self.task.intent, self.turns, self.page) is not None
         return False
 
     async def make_plan(self) -> tuple[bool, str, FailureInfo | None, Usage]:
@@ -179,22 +182,27 @@ class Episode:
         agent = self.agent
         plan = self.plan if self.planner else None
         messages = executor_messages(agent, self.task.intent, plan, self.turns, self.page)
-        return await self.executor.complete(messages, max_tokens=agent.executor_max_tokens, temperature=agent.temperature, seed=self.seed)
+        settings = {"max_tokens": agent.executor_max_tokens, "temperature": agent.temperature}
+        asked = [self.executor.complete(messages, seed=self.seed + n, **settings) for n in range(agent.best_of)]
+        return most_named(await asyncio.gather(*asked), agent.grammar)
 
 
-def replan_trigger(turns: Sequence[Turn], page: Observation) -> FailureInfo | None:
-    """Why the plan in force deserves a second look, None when nothing speaks against it.
+def most_named(completions: Sequence[Completion], grammar: str) -> Completion:
+    """The first answer with the action that most answers name, at the price of all (self-consistency, Wang 2022, arXiv 2203.11171)."""
+    named = [_named(completion.text, grammar) for completion in completions]
+    votes = Counter(action for action in named if action)
+    winner = votes.most_common(1)[0][0] if votes else None
+    usage = sum((completion.usage for completion in completions), Usage())
+    return replace(completions[named.index(winner)], usage=usage)
 
-    The last action failed, changed nothing on the page, or led back to a page already acted on with the same action.
-    """
-    last = turns[-1]
-    if page.error:
-        return FailureInfo("grounding", page.error)
-    if last.action and last.action.op not in (Op.NOTE, Op.SCROLL) and page.text == last.observation.text:
-        return FailureInfo("environment", "the page did not change")
-    if any(t.action == last.action and t.observation.text == last.observation.text for t in turns[:-1]):
-        return FailureInfo("plan", "the same action on the same page again")
-    return None
+
+def _named(text: str, grammar: str) -> tuple[Op, str, str] | None:
+    """What an answer does; what it says about it is no part of the vote."""
+    try:
+        action = parse_action(text, grammar)
+    except ActionFormatError:
+        return None
+    return action.op, action.element, action.text
 
 
 def _answer(action: Action) -> str:

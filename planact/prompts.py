@@ -97,9 +97,10 @@ The reasoning says what the page shows that matters and why the answer follows f
 }
 
 
-def prompts_hash(prompts: str, grammar: str, cot: bool = False) -> str:
-    """Identity of a prompt set; goes with every row, trajectory and run."""
-    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING, *([_COT[prompts]] if cot else [])])
+def prompts_hash(prompts: str, grammar: str, cot: bool | str = False) -> str:
+    """Identity of a prompt set; goes with every row, trajectory and run. `cot` is the agent's."""
+    thinking = [_COT[prompts]] * bool(cot) + [cot] * isinstance(cot, str)
+    return content_hash([_SYSTEM[prompts], _ACTIONS[grammar], PAST_PAGE, RENDERING, *thinking])
 
 
 def planner_messages(agent: Agent, intent: str, page: Observation) -> list[Message]:
@@ -164,7 +165,8 @@ def executor_answer(action: Action, grammar: str, reasoning: str = "") -> Messag
 
 
 def _system(agent: Agent, role: str) -> str:
-    return _SYSTEM[agent.prompts][role] + (_COT[agent.prompts] if agent.cot else "")
+    asked = "planner" if role in ("planner", "replanner") else "executor"
+    return _SYSTEM[agent.prompts][role] + (_COT[agent.prompts] if agent.reasons(asked) else "")
 
 
 def _after_thinking(reasoning: str, answer: str) -> str:

@@ -114,10 +114,10 @@ def _mapping(args: tuple[Any, ...], node: Node, dotted: str) -> dict[str, Any]:
     return {key: _convert(kind, child, f"{dotted}.{key}", {}) for key, child in node.value.items()}
 
 
-def _choice(choices: tuple[str, ...], node: Node, dotted: str) -> str:
-    if isinstance(node.value, str) and node.value in choices:
+def _choice(choices: tuple[Any, ...], node: Node, dotted: str) -> Any:
+    if any(type(node.value) is type(choice) and node.value == choice for choice in choices):  # `type`, because True == 1
         return node.value
-    hint = did_you_mean(node.value, choices) if isinstance(node.value, str) else ""
+    hint = did_you_mean(node.value, [choice for choice in choices if isinstance(choice, str)]) if isinstance(node.value, str) else ""
     raise RecipeError(f"{wrong(node, dotted, _say(typing.Literal[choices]))}{hint}")
 
 
@@ -142,7 +142,7 @@ def _limited(value: Any, node: Node, dotted: str, limits: Mapping[str, Any]) -> 
 def _say(kind: Any) -> str:
     """A type in words."""
     if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(f"'{choice}'" for choice in typing.get_args(kind))
+        return "one of " + ", ".join(str(choice).lower() if isinstance(choice, bool) else f"'{choice}'" for choice in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return "a list"
     return _WORDS.get(kind, "a mapping")

@@ -88,4 +88,4 @@ def _extra(recipe: Recipe, role: str) -> dict[str, Any] | None:
     """vLLM's structured outputs: the executor can only write what the parser reads."""
     if role != "executor" or not recipe.serving.structured_outputs:
         return None
-    return {"structured_outputs": {"regex": answer_pattern(recipe.agent.grammar, reasoning=recipe.agent.cot)}}
+    return {"structured_outputs": {"regex": answer_pattern(recipe.agent.grammar, reasoning=recipe.agent.reasons("executor"))}}

@@ -112,7 +112,13 @@ def _tokens(kind: str, recipe: Recipe, suite: Suite) -> float:
     fixed = planner_messages(recipe.agent, "", empty) if plans else executor_messages(recipe.agent, "", None, (), empty)
     page = min(_like(PAGE, suite), recipe.agent.max_page_tokens or math.inf)
     listed = 0 if kind == "plan" else LISTED * _like(TURNS, suite) / 2
-    return _length(fixed, None) + page + listed + ANSWER[kind] + (REASONING if recipe.agent.cot else 0)
+    return (
+        _length(fixed, None)
+        + page
+        + listed
+        + ANSWER[kind]
+        + (REASONING if recipe.agent.reasons("planner" if kind in ("plan", "replan") else "executor") else 0)
+    )
 
 
 def _like(table: Mapping[str, float], suite: Suite) -> float:

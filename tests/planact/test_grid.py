@@ -98,7 +98,12 @@ def test_a_number_of_the_paper_for_a_column_that_the_row_lacks_is_refused(write)
         ("36.36", "high", 6, "rows[0].paper.tuned: expected a number in percent or null, found 'high'"),
         ("{base: 9.85, tuned: 36.36}", "[1]", 6, "rows[0].paper: expected a number in percent or null"),
         ("label: dynamic", "label: 3", 7, "rows[1].label: expected text, found the number 3"),
-        ("  recipe: ../full.yaml", "  recipe: ../full.yaml\n  columns: [tunde]", 9, "rows[1].columns[0]: no column 'tunde'|base, tuned; did you"),
+        (
+            "  recipe: ../full.yaml",
+            "  recipe: ../full.yaml\n  columns: [tunde]",
+            9,
+            "rows[1].columns[0]: no column 'tunde'|base, tuned; did you",
+        ),
         ("title: Table 1", "title: a\ntitle: b", 3, "the key 'title' is set twice"),
     ],
 )

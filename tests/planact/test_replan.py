@@ -1,12 +1,16 @@
 """When the planner is asked again, what it is told, and what happens when its answer is no plan."""
 
+import typing
+from dataclasses import replace
+
 import pytest
 
 from planact.llm import ScriptedLLM
-from planact.loop import replan_trigger, run_episode
+from planact.loop import run_episode
 from planact.prompts import PAST_PAGE
-from planact.recipe import Agent
-from planact.types import Action, Observation, Op, Plan, PlanStep, Turn
+from planact.recipe import Agent, Trigger
+from planact.triggers import ACTIONS_PER_STEP, TRIGGERS, replan_trigger
+from planact.types import Action, Observation, Op, Plan, PlanStep, Turn, Usage
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.tasks import load_tasks
 
@@ -62,6 +66,10 @@ async def test_when_the_planner_is_asked(settings, at):
     for number, call in zip(newest, executor.calls, strict=True):
         assert call[0]["content"].endswith(f"# Plan\n1. goal {number}")
     assert [turn.planner.calls for turn in trajectory.turns] == [int(turn in at) for turn in range(5)]
+
+
+def test_a_rule_for_every_name():
+    assert set(typing.get_args(Trigger)) == set(TRIGGERS)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,57 @@ def turns(*steps):
     ],
 )
 def test_what_triggers_a_new_plan(done, now, kind):
-    failure = replan_trigger(done, now)
+    failure = replan_trigger(Agent(), "Go", done, now)
     assert (failure and failure.kind) == kind
     if kind == "grounding":
         assert failure.message == "no element '9'"
+
+
+def fires(trigger, done, now=B, intent="Go", **settings):
+    return replan_trigger(Agent(replan_triggers=(trigger,), **settings), intent, done, now) is not None
+
+
+@pytest.mark.parametrize("since, fired", [(2, False), (3, True), (4, False), (5, False)])
+def test_a_plan_is_used_up_after_three_actions_for_each_of_its_steps_and_once(since, fired):
+    # One step: 3 actions. The turn at which it was made counts as the first.
+    assert ACTIONS_PER_STEP == 3
+    done = [replace(turn, replanned=turn.index == 2) for turn in turns(*[(A, CLICK)] * (2 + since))]
+    assert fires("plan_exhausted", done) == fired
+    unread = [replace(turn, plan=Plan()) for turn in done]
+    assert not fires("plan_exhausted", unread)  # a plan without steps promises nothing
+
+
+@pytest.mark.parametrize(
+    "title, fired",
+    [
+        ("Product not found", True),
+        ("Your cart", False),  # a word of the plan
+        ("Blue Tee", False),  # a word of the request
+        ("Sign in", True),
+        ("Reviews", False),  # what was clicked
+        ("", False),  # no title says nothing
+        ("A 12 %", False),  # nor one without a word
+    ],
+)
+def test_a_page_that_has_to_do_with_nothing_is_unexpected(title, fired):
+    done = [Turn(0, Plan((PlanStep("", "Open the cart"),)), A, "", replace(CLICK, target="link 'Reviews'"))]
+    assert fires("unexpected_page", done, replace(B, title=title), "Buy the blue tee") == fired
+    assert not fires("unexpected_page", done, replace(A, title=title), "Buy the blue tee")  # the same address
+
+
+@pytest.mark.parametrize("count, fired", [(4, False), (5, True), (6, False)])
+def test_half_of_the_turns_are_used_up_once(count, fired):
+    assert fires("budget", turns(*[(A, CLICK)] * count), max_turns=10) == fired
+    assert fires("budget", turns(*[(A, CLICK)] * 9), max_turns=17)  # 8/17 is less than half, 9/17 is not
+
+
+@pytest.mark.parametrize("tokens, fired", [(49, False), (50, True)])
+def test_half_of_the_tokens_are_used_up_once(tokens, fired):
+    first, second = turns((A, CLICK), (B, CLICK))
+    done = [replace(first, planner=Usage(20, 10)), replace(second, executor=Usage(tokens - 31, 1))]
+    assert fires("budget", done, max_episode_tokens=100) == fired
+    assert not fires("budget", [*done, replace(second, index=2)], max_episode_tokens=100)
+
+
+def test_only_the_triggers_of_the_recipe_are_looked_at():
+    assert fires("action_failed", turns((A, CLICK)), FAILED) and not fires("loop", turns((A, CLICK)), FAILED)
