@@ -237,7 +237,7 @@ def test_the_doctor_wants_no_browser_for_a_suite_in_process(suite, tmp_path):
     assert [(finding.what, finding.ok) for finding in examine(suite, tmp_path, None)] == [("tasks", True), ("disk", True)]
 
 
-@pytest.mark.parametrize("arguments", [[], ["miniweb", "--config", str(RECIPE)]])
-def test_the_doctor_wants_a_suite_or_a_recipe(arguments):
-    done = subprocess.run([sys.executable, "scripts/doctor.py", *arguments], check=False, cwd=REPO, capture_output=True, text=True)
+def test_the_doctor_wants_a_suite_or_a_recipe():
+    command = [sys.executable, "scripts/doctor.py", "miniweb", "--config", str(RECIPE)]
+    done = subprocess.run(command, check=False, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 2 and "one of the two" in done.stderr
