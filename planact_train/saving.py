@@ -15,7 +15,7 @@ from accelerate import DistributedType
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from torch.distributed.tensor import DTensor
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel
 from trl import SFTTrainer
 
 Shapes = dict[str, tuple[int, ...]]

@@ -36,7 +36,7 @@ EXACT = ["sft.bf16=false", "sft.dtype=float32"]  # bfloat16 hides what a wrong s
 
 @pytest.fixture(scope="session")
 def large(small, llama):
-    """A function that loads a recipe of recipes/llama-3.3-70b with a tiny base and tiny rows; `sft` and `training` are otherwise its own."""
+    """A function that loads a recipe of recipes/llama-3.3-70b with a tiny base and rows; its `sft` and `training` are otherwise its own."""
     rows = small("dynamic-replanning")
     changes = [f"base_model={llama}", "training.processes=2", "training.batch=4", "training.held_out=0", "sft.use_cpu=true"]
     changes += ["sft.max_steps=4", "sft.save_steps=2", "sft.logging_steps=1", "sft.learning_rate=1e-2", "sft.report_to=none"]
