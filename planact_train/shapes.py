@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from planact_train.muon import is_inner_matrix
@@ -58,7 +58,7 @@ def read_config(base_model: str, revision: str | None = None) -> PreTrainedConfi
     try:
         values = json.loads(path.read_text())
         return AutoConfig.for_model(values.pop("model_type"), **values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, StrictDataclassError) as error:
         raise UnknownShape(f"shape unknown: {path} is no config that this transformers knows: {error}") from error
 
 
