@@ -38,10 +38,10 @@ STRATEGY = {"fsdp2": "fsdp2", "fsdp2_qlora": "fsdp2", "fsdp2_multinode": "fsdp2"
 class Running:
     """What runs here, as accelerate and torch report it."""
 
-    strategy: str  # single, ddp, fsdp1, fsdp2, zero1, zero2, zero3
+    strategy: str  # single, ddp, fsdp2, zero1, zero2, zero3
     processes: int  # that know of each other
     started: int  # that the launcher started
-    asked: str  # fsdp1, fsdp2 or deepspeed where the launcher asked for it, otherwise empty
+    asked: str  # fsdp2 or deepspeed where the launcher asked for it, otherwise empty
     device: str  # name of this process's device: "cpu", "NVIDIA H100 80GB HBM3"
     visible: int  # GPUs that this process sees
     precision: str  # of the arithmetic where the recipe sets neither bf16 nor fp16: no, bf16, fp16
@@ -54,6 +54,8 @@ def check_launch(training: Training, settings: Mapping[str, Any]) -> Running:
     """
     if training.launch == "deepspeed_zero3" and not is_deepspeed_available():
         raise RecipeError("training.launch=deepspeed_zero3 needs DeepSpeed: pip install deepspeed, or use fsdp2")
+    if _asked() == "fsdp1":  # said here, because accelerate's plugin for version 1 fails where there is no GPU
+        raise RecipeError(f"accelerate was asked for FSDP 1, by a config without `fsdp_version: 2`; type: {_command(training)}")
     running = read_running(settings)
     if wrong := mismatch(training, settings, running):
         raise RecipeError(f"{wrong}; type: {_command(training)}")
@@ -87,8 +89,6 @@ def mismatch(training: Training, settings: Mapping[str, Any], running: Running) 
 
 
 def _why_not(running: Running) -> str:
-    if running.asked == "fsdp1":
-        return ": the accelerate config says fsdp_version 1, or does not say it"
     if running.asked:
         return f": accelerate was asked for {running.asked}, shards on GPUs only, and this process runs on {running.device}"
     return ": the accelerate config that started it does not ask for sharding"

@@ -68,7 +68,6 @@ def test_what_a_recipe_asks_for_passes(training, settings, running):
         (Training(processes=2), {}, ON_CPU, "training.processes is 2 and 1 is running .*MULTI_CPU"),
         (FSDP2_RECIPE, {}, replace(FSDP2, processes=4, started=4), "training.processes is 8 and 4 is running$"),
         (FSDP2_RECIPE, {}, replace(FSDP2, strategy="ddp", device="cpu"), "ddp is running: accelerate was asked for fsdp2.* runs on cpu"),
-        (FSDP2_RECIPE, {}, replace(FSDP2, strategy="fsdp1", asked="fsdp1"), "fsdp1 is running: the accelerate config says fsdp_version 1"),
         (FSDP2_RECIPE, {}, replace(FSDP2, strategy="ddp", asked=""), "does not ask for sharding"),
         (FSDP2_RECIPE, {}, replace(FSDP2, strategy="zero3", asked="deepspeed"), "shards with fsdp2 and zero3 is running"),
         (Training(launch="deepspeed_zero3", processes=8), {}, FSDP2, "shards with zero3 and fsdp2 is running"),
@@ -125,13 +124,11 @@ def config(tmp_path, **values):
     """An accelerate config of two processes, as a file."""
     path = tmp_path / "accelerate.yaml"
     lines = {"compute_environment": "LOCAL_MACHINE", "mixed_precision": '"no"', "num_machines": 1, "num_processes": 2, "machine_rank": 0}
-    path.write_text(
-        "".join(f"{key}: {json.dumps(value) if isinstance(value, dict) else value}\n" for key, value in (lines | values).items())
-    )
+    path.write_text("".join(f"{key}: {value}\n" for key, value in (lines | values).items()))
     return [str(BIN / "accelerate"), "launch", "--config_file", str(path), "--main_process_port", "0"]
 
 
-FSDP2_CONFIG = {"distributed_type": "FSDP", "use_cpu": "false", "fsdp_config": {"fsdp_version": 2}}
+FSDP2_CONFIG = {"distributed_type": "FSDP", "use_cpu": "false", "fsdp_config": "{fsdp_version: 2}"}
 
 
 def test_fsdp_on_a_cpu_is_refused_in_every_process(tmp_path):
@@ -163,18 +160,18 @@ def test_what_the_message_says_instead_passes(tmp_path):
 
 
 @pytest.mark.slow
-def test_fsdp2_passes_where_accelerate_shards_and_fsdp1_does_not(tmp_path):
+def test_fsdp2_passes_where_accelerate_shards(tmp_path):
     # The shim makes accelerate take CPU processes for devices; the rest is its own code.
-    training = {"launch": "fsdp2", "processes": 2}
-    shim = str(REPO / "tests/planact_train/fsdp_on_cpu.py")
-    (tmp_path / "two").mkdir()
-    assert started_by([*config(tmp_path, **FSDP2_CONFIG), shim], training, {"use_cpu": True}, tmp_path / "two") == ["fsdp2", "fsdp2"]
-    old = FSDP2_CONFIG | {"fsdp_config": {"fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP"}}  # no version: accelerate takes 1
-    (tmp_path / "one").mkdir()
-    said = started_by([*config(tmp_path, **old), shim], training, {"use_cpu": True}, tmp_path / "one")
-    assert len(said) == 2 and all(
-        "fsdp1 is running: the accelerate config says fsdp_version 1, or does not say it" in text for text in said
-    )
+    command = [*config(tmp_path, **FSDP2_CONFIG), str(REPO / "tests/planact_train/fsdp_on_cpu.py")]
+    assert started_by(command, {"launch": "fsdp2", "processes": 2}, {"use_cpu": True}, tmp_path) == ["fsdp2", "fsdp2"]
+
+
+@pytest.mark.parametrize("version", [{"FSDP_VERSION": "1"}, {}])
+def test_fsdp_1_is_refused_also_where_the_config_names_no_version(version, monkeypatch):
+    for name, value in ({"ACCELERATE_USE_FSDP": "true"} | version).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RecipeError, match="accelerate was asked for FSDP 1, .* type: accelerate launch .*/fsdp2.yaml"):
+        check_launch(FSDP2_RECIPE, {"use_cpu": True})
 
 
 def trainer_of(model, kind, **state):
