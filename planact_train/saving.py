@@ -28,7 +28,7 @@ def save_model(trainer: SFTTrainer, folder: Path) -> None:
     Raises RuntimeError when the files lack a parameter of the model.
     """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    weights = _gathered(trainer, model)
+    weights = gathered(trainer)
     if trainer.is_world_process_zero():
         if isinstance(model, PeftModel):
             write_adapter(model, weights, folder)
@@ -36,6 +36,17 @@ def save_model(trainer: SFTTrainer, folder: Path) -> None:
             write_full(model, weights, folder, published_dtype(model.name_or_path, (trainer.args.model_init_kwargs or {}).get("revision")))
         trainer.processing_class.save_pretrained(folder)
     trainer.accelerator.wait_for_everyone()
+
+
+def gathered(trainer: SFTTrainer) -> dict[str, torch.Tensor]:
+    """Whole weights on the CPU of the main process: all of a full model, those of an adapter that are trained. Every process calls it.
+
+    Under DeepSpeed ZeRO-3 it is accelerate that gathers, which needs `zero3_save_16bit_model: true` in its configuration.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if isinstance(model, PeftModel) and trainer.accelerator.distributed_type != DistributedType.DEEPSPEED:
+        return {name: _whole(p, trainer.is_world_process_zero()) for name, p in model.named_parameters() if p.requires_grad}
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
 
 
 def write_adapter(model: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
@@ -46,9 +57,16 @@ def write_adapter(model: PeftModel, weights: dict[str, torch.Tensor], folder: Pa
 
 
 def write_full(model: PreTrainedModel, weights: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
-    """Write a full model in `dtype`: FSDP2 trains a float32 copy of a bfloat16 base, which would double the size of the files."""
+    """Write a full model in `dtype`: FSDP2 trains a float32 copy of a bfloat16 base, which would double the size of the files.
+
+    Takes what it needs of `weights`, which is not to be used afterwards.
+    """
     shapes = {name: tuple(getattr(p, "ds_shape", p.shape)) for name, p in model.named_parameters()}  # ds_shape: whole, under ZeRO-3
-    model.save_pretrained(folder, state_dict={name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()})
+    for tied in model.all_tied_weights_keys:  # a head that is the embedding is stored once
+        weights.pop(tied, None)
+    for name, weight in weights.items():  # one by one: at 70B there is no room for all of them twice
+        weights[name] = weight.to(dtype) if weight.is_floating_point() else weight
+    model.save_pretrained(folder, state_dict=weights)
     config = copy.deepcopy(model.config)
     config.dtype, config.use_cache = dtype, True  # training turns the cache off; whoever serves the model wants it
     config.save_pretrained(folder)
@@ -88,16 +106,6 @@ def stored_shapes(folder: Path) -> Shapes:
         except SafetensorError as error:
             raise RuntimeError(f"{path} was not written to its end: {error}") from error
     return shapes
-
-
-def _gathered(trainer: SFTTrainer, model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Whole weights on the CPU of the main process: all of a full model, those of an adapter that are trained.
-
-    Under DeepSpeed ZeRO-3 it is accelerate that gathers, which needs `zero3_save_16bit_model: true` in its configuration.
-    """
-    if isinstance(model, PeftModel) and trainer.accelerator.distributed_type != DistributedType.DEEPSPEED:
-        return {name: _whole(p, trainer.is_world_process_zero()) for name, p in model.named_parameters() if p.requires_grad}
-    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
 
 
 def _whole(parameter: torch.nn.Parameter, keep: bool) -> torch.Tensor:

@@ -23,6 +23,7 @@ from planact.progress import Progress
 from planact_train.model_card import write_card
 from planact_train.muon import MuonAdamW
 from planact_train.resumable import ResumableTrainer
+from planact_train.saving import gathered
 from planact_train.tokens import Lengths, measure
 
 # Settings of models that scale or cap their logits; TRL's code knows what each of them means.
@@ -53,6 +54,15 @@ class AnswerTrainer(ResumableTrainer):
 
     def create_model_card(self, *args, **kwargs):
         """TRL's card knows neither rows nor recipe, nor what a local base is; ours comes with each checkpoint and with the model."""
+
+    def save_model(self, output_dir=None, _internal_call=False):
+        """Also a sharded checkpoint holds an adapter that loads: transformers writes none there, or gathers the whole base for it."""
+        if not (self.is_fsdp_enabled and isinstance(self.model, PeftModel)):
+            return super().save_model(output_dir, _internal_call)
+        weights = gathered(self)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=weights)
+        return None
 
     def _save(self, output_dir=None, state_dict=None):
         super()._save(output_dir, state_dict)

@@ -144,6 +144,9 @@ def test_an_adapter_under_fsdp2(large, runs):
     folder, printed = finish(launched("fsdp2"), recipe, runs)
     assert "fsdp2 x 2 on cpu" in printed
     torch.testing.assert_close(losses(folder), alone(recipe, runs), atol=1e-4, rtol=0)
+    last = folder / "checkpoint-4"  # sharded, and an adapter that loads all the same
+    assert (last / "pytorch_model_fsdp_0").is_dir()
+    assert (last / "adapter_model.safetensors").read_bytes() == (folder / "adapter_model.safetensors").read_bytes()
     assert answer(merge_adapter(folder, runs / "merged")) == answer(folder)
 
 

@@ -98,6 +98,27 @@ def test_a_model_is_written_in_the_dtype_of_its_base_and_in_several_files(llama,
     check_saved(tmp_path / "many", stored_shapes(tmp_path))
 
 
+def test_a_head_that_is_the_embedding_is_stored_once(llama, tmp_path):
+    config = AutoConfig.from_pretrained(llama)
+    config.tie_word_embeddings = True
+    model = AutoModelForCausalLM.from_config(config)
+    apart = {name: weight.clone() for name, weight in model.state_dict().items()}  # as gathered from shards
+    write_full(model, apart, tmp_path, torch.float32)
+    assert "lm_head.weight" not in stored_shapes(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert again.lm_head.weight is again.model.embed_tokens.weight and torch.equal(again.lm_head.weight, model.lm_head.weight)
+
+
+def test_a_model_trained_in_float32_is_saved_in_the_dtype_of_its_base(llama, runs, small, tmp_path):
+    AutoModelForCausalLM.from_pretrained(llama, dtype=torch.bfloat16).save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(llama).save_pretrained(tmp_path / "base")
+    settings = ["sft.dtype=float32", "sft.max_steps=1", "sft.optim=adamw_torch"]
+    folder = train(small("finetuning", f"base_model={tmp_path / 'base'}", *settings), "planner", runs)
+    assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
+    config = AutoConfig.from_pretrained(folder)
+    assert config.dtype == torch.bfloat16 and config.use_cache
+
+
 def test_a_lost_parameter_is_named(llama, tmp_path):
     folder = shutil.copytree(llama, tmp_path / "model")
     whole = load_file(folder / "model.safetensors")
