@@ -11,7 +11,7 @@ from planact_train.shapes import build
 LLAMA = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 160, "vocab_size": 128}
 LORA = {"use_peft": True, "lora_r": 4, "lora_target_modules": ["all-linear"], "lora_dropout": 0.0}
 PLAIN = {"gradient_checkpointing": False}
-TOLERANCE = 0.15  # of what is measured; docs/LOG.md has what was found
+TOLERANCE = 0.05  # of what is measured; up to 0.041 was seen (docs/LOG.md)
 
 
 def llama(layers=3, **changes):

@@ -46,7 +46,7 @@ def weights(model):
     ids=["full", "bf16", "muon", "lora", "qlora"],
 )
 def test_weights_gradients_and_optimizer_are_those_of_a_real_trainer(name, more, small, runs, tmp_path):
-    recipe = small(name, *more, "sft.max_steps=1", "sft.save_strategy=no", "sft.max_length=256", "data.planner=[plan]")
+    recipe = small(name, *more, "sft.max_steps=1", "sft.max_length=256", "data.planner=[plan]")
     folder = data_folder(recipe, load_suite(recipe.data.suite).version, runs)
     trainer = make_trainer(recipe, "planner", folder, tmp_path / "model")
     trainer.add_callback(gradients := Gradients())
@@ -70,7 +70,7 @@ def test_8_bit_states_are_a_byte_each_and_their_scales():
 
 
 def test_4_bit_matrices_by_hand():
-    # 2^20 numbers: 2^19 bytes, 2^14 blocks of 64 with a scale, a table of 16. Nested: a byte for each scale, 64 blocks of them, 257 numbers.
+    # 2^20 numbers: 2^19 bytes, 2^14 blocks of 64 with a scale, a table of 16. Nested: a byte for each scale, 64 blocks, 257 numbers.
     assert packed([2**20], nested=False) == 2**19 + 4 * 2**14 + 64
     assert packed([2**20], nested=True) == 2**19 + 2**14 + 4 * 64 + 4 * 257 + 64
     assert packed([2**20, 2**20], nested=True) == 2 * packed([2**20], nested=True)
