@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from planact.actions import ActionFormatError, parse_action
 from planact.env import Env, EnvError
@@ -49,26 +49,27 @@ async def run_episode(task: Task, env: Env, agent: Agent, executor: LLM, planner
     try:
         end = await episode.run()
         outcome = await env.score(end.answer)
-    except (BudgetExceeded, EndpointUnusable):
-        raise
-    except ModelError as error:
-        end, outcome = EpisodeEnd(StopReason.MODEL_ERROR, error=str(error)), Outcome(None, reason="the model failed")
-    except EnvError as error:
-        end, outcome = EpisodeEnd(StopReason.ENV_ERROR, error=str(error)), Outcome(None, reason="the environment failed")
-    return Trajectory(
-        task_id=task.id,
-        task_hash=task.hash,
-        intent=task.intent,
-        turns=tuple(episode.turns),
-        stop_reason=end.reason,
-        outcome=outcome,
-        final=episode.page,
-        answer=end.answer,
-        error=end.error,
-        seconds=time.monotonic() - started,
-        seed=seed,
-        prompts_hash=prompts_hash(agent.prompts, agent.grammar, agent.cot),
-    )
+    except (ModelError, EnvError) as error:
+        end, outcome = broken(error)
+    return episode.trajectory(end, outcome, time.monotonic() - started)
+
+
+def broken(error: ModelError | EnvError) -> tuple[EpisodeEnd, Outcome]:
+    """The end of an episode that an error cut off, unscored. Raises the error when the whole run must stop."""
+    if isinstance(error, (BudgetExceeded, EndpointUnusable)):
+        raise error
+    if isinstance(error, ModelError):
+        return EpisodeEnd(StopReason.MODEL_ERROR, error=str(error)), Outcome(None, reason="the model failed")
+    return EpisodeEnd(StopReason.ENV_ERROR, error=str(error)), Outcome(None, reason="the environment failed")
+
+
+class Planning(NamedTuple):
+    """What the planner did for one turn."""
+
+    replanned: bool = False  # its plan is in force
+    response: str = ""
+    failure: FailureInfo | None = None
+    usage: Usage = Usage()
 
 
 class Episode:
@@ -80,6 +81,7 @@ class Episode:
         self.turns: list[Turn] = []
         self.page: Observation | None = None
         self.plan = Plan()
+        self.planning = Planning()  # for the turn that is coming
 
     async def run(self) -> EpisodeEnd:
         limit = asyncio.timeout(self.agent.max_episode_seconds)
@@ -98,9 +100,11 @@ class Episode:
     async def turn(self) -> None:
         """Plan if it is time, let the executor answer, carry the action out. Raises EpisodeEnd."""
         self.check_limits()
-        replanned, plan_response, plan_failure, planner_usage = False, "", None, Usage()
-        if self.planner and self.plan_is_due():
-            replanned, plan_response, plan_failure, planner_usage = await self.make_plan()
+        self.planning = await self.make_plan() if self.plan_is_due() else Planning()
+        await self.act()
+
+    async def act(self) -> None:
+        """The executor's part of a turn. Raises EpisodeEnd."""
         completion = await self.ask_executor()
         action, failure = None, None
         try:
@@ -113,11 +117,11 @@ class Episode:
             observation=self.page,
             response=completion.text,
             action=action,
-            replanned=replanned,
-            plan_response=plan_response,
-            plan_failure=plan_failure,
+            replanned=self.planning.replanned,
+            plan_response=self.planning.response,
+            plan_failure=self.planning.failure,
             failure=failure,
-            planner=planner_usage,
+            planner=self.planning.usage,
             executor=completion.usage,
         )
         self.turns.append(turn)
@@ -142,8 +146,8 @@ class Episode:
             raise EpisodeEnd(StopReason.TOKEN_BUDGET)
 
     def plan_is_due(self) -> bool:
-        if not self.turns:
-            return True
+        if not self.turns or not self.planner:
+            return self.planner is not None
         match self.agent.replan:
             case "every_turn":
                 return True
@@ -153,7 +157,7 @@ class Episode:
                 return replan_trigger(self.agent, self.task.intent, self.turns, self.page) is not None
         return False
 
-    async def make_plan(self) -> tuple[bool, str, FailureInfo | None, Usage]:
+    async def make_plan(self) -> Planning:
         """Ask the planner until a plan can be read, `planner_retries` times more at most; else the plan in force stays."""
         agent, first = self.agent, not self.turns
         if first:
@@ -168,7 +172,7 @@ class Episode:
             usage += completion.usage
             try:
                 self.plan = parse_plan(completion.text)
-                return True, completion.text, None, usage
+                return Planning(True, completion.text, None, usage)
             except PlanFormatError as error:
                 failure = FailureInfo("plan", str(error))
             messages = [
@@ -176,7 +180,7 @@ class Episode:
                 {"role": "assistant", "content": completion.text},
                 {"role": "user", "content": f"Error: {failure.message}"},
             ]
-        return False, completion.text, failure, usage
+        return Planning(False, completion.text, failure, usage)
 
     async def ask_executor(self) -> Completion:
         agent = self.agent
@@ -185,6 +189,22 @@ class Episode:
         settings = {"max_tokens": agent.executor_max_tokens, "temperature": agent.temperature}
         asked = [self.executor.complete(messages, seed=self.seed + n, **settings) for n in range(agent.best_of)]
         return most_named(await asyncio.gather(*asked), agent.grammar)
+
+    def trajectory(self, end: EpisodeEnd, outcome: Outcome, seconds: float) -> Trajectory:
+        return Trajectory(
+            task_id=self.task.id,
+            task_hash=self.task.hash,
+            intent=self.task.intent,
+            turns=tuple(self.turns),
+            stop_reason=end.reason,
+            outcome=outcome,
+            final=self.page,
+            answer=end.answer,
+            error=end.error,
+            seconds=seconds,
+            seed=self.seed,
+            prompts_hash=prompts_hash(self.agent.prompts, self.agent.grammar, self.agent.cot),
+        )
 
 
 def most_named(completions: Sequence[Completion], grammar: str) -> Completion:

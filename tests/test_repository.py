@@ -115,6 +115,7 @@ def test_a_rooms_imports_are_declared(room):
     declared = requirements()
     allowed = declared[None] | declared.get(ROOMS[room], set()) | (declared["envs"] if room != "planact" else set())
     allowed |= declared["browser"] | declared["browsergym"] | declared["webarena"] if room == "planact_envs" else set()
+    allowed |= declared["langgraph"] if room == "planact" else set()
     providers = importlib.metadata.packages_distributions()
     undeclared = set()
     for file in (ROOT / room).rglob("*.py"):
