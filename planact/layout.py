@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 FINISHED = "finished.json"  # written last: a model folder without it is not finished
 RUN = "run.json"  # of a model folder: who trained it from what, and when
 CURVE = "curve.json"  # of a model folder: what was logged at which step
+MERGED = "merged"  # folder inside an adapter's: the adapter merged into its base
 RECORDS = (FINISHED, RUN, CURVE)
 TELLING = ("report_to", "run_name", "project", "trackio_", "push_to_hub", "hub_")  # begin `sft` keys that change no weight
 TEACHING_ROLES = ("teacher", "actor", "reasoner", "judge", "orm")

@@ -1,31 +1,25 @@
 """A model on its way to the Hugging Face Hub: the finished one as `main`, each checkpoint as a branch named by its step.
 
 What is pushed is weights, tokenizer, card and records; no optimizer states, no random states, no path of this machine, nothing that looks
-like a secret. The same files again make no commit. In a training, `sft.push_to_hub: true` pushes each checkpoint as it is saved and the
-model at the end (`sft.hub_strategy: end`: that alone). A Hub that does not answer never stops a training.
+like a secret. The same files again make no commit. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from transformers import Trainer, TrainerCallback
 
-from planact.hub import Files, PublishError, check_secrets, publishable, push_files
+from planact.hub import Files, check_secrets, publishable, push_files
 from planact.layout import RUN
-from planact.recipe import TRAINED_ROLES, Recipe, RecipeError
-from planact_train.checkpoints import MARK
-from planact_train.checkpoints import checkpoints as saved_checkpoints
 from planact_train.model_card import CARD, Names, without_folders, write_card
 
 PUSHED = (".safetensors", ".json", ".jinja", ".model", ".txt", ".md", ".yaml", ".svg")  # suffixes; optimizer states have others
-KEPT_HERE = ("trainer_state.json", MARK)  # of checkpoints: what a resumed training needs
+KEPT_HERE = ("trainer_state.json", "planact.json")  # of checkpoints: what a resumed training needs
 
 
 def push_model(folder: Path, names: Names, *, checkpoints: bool = False, public: bool = False, dry_run: bool = False) -> list[str]:
@@ -34,7 +28,7 @@ def push_model(folder: Path, names: Names, *, checkpoints: bool = False, public:
     Raises PublishError; what was pushed before the error stays, and the same call goes on from there.
     """
     write_card(folder, names)
-    sources = [None, *(_steps(folder) if checkpoints else [])]
+    sources = [None, *(loadable_steps(folder) if checkpoints else [])]
     with TemporaryDirectory(prefix="planact-push-") as place:
         staged = [_stage(folder, step, names, Path(place) / str(step or "main")) for step in sources]
         for files in staged:
@@ -56,8 +50,10 @@ def push_checkpoint(folder: Path, step: int, names: Names, *, public: bool = Fal
         return push.lines(folder / f"checkpoint-{step}", files, done=True)
 
 
-def _steps(folder: Path) -> list[int]:
-    return [int(path.name.removeprefix("checkpoint-")) for path in saved_checkpoints(folder)]
+def loadable_steps(folder: Path) -> list[int]:
+    """The steps whose checkpoints hold weights that load: one that keeps its weights sharded is for resuming only."""
+    found = {path: re.fullmatch(r"checkpoint-(\d+)", path.name) for path in folder.glob("checkpoint-*")}
+    return sorted(int(match[1]) for path, match in found.items() if match and any(path.glob("*.safetensors")))
 
 
 def _branch(step: int | None) -> str:
@@ -110,52 +106,3 @@ def _json(data: Any) -> str:
 
 def _yaml(data: Any) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-
-
-# ---- in a training ---------------------------------------------------------------------------------------------------------------
-
-
-def check_hub(recipe: Recipe, role: str) -> None:
-    """Raises RecipeError where `sft` asks for a push that could not be done, or would go where another role's goes."""
-    settings = recipe.sft_for(role)
-    if settings.get("hub_token"):
-        raise RecipeError("sft.hub_token: a recipe holds no secrets; log in with `hf auth login`, or set HF_TOKEN")
-    if not settings.get("push_to_hub"):
-        return
-    repo = settings.get("hub_model_id") or ""
-    if repo.count("/") != 1:
-        raise RecipeError(f"sft.push_to_hub needs a repository: sft.{role}.hub_model_id: owner/name; found {repo or 'none'}")
-    if len({recipe.sft_for(one).get("hub_model_id") for one in TRAINED_ROLES}) == 1:
-        raise RecipeError(f"planner and executor would both go to {repo}; set sft.planner.hub_model_id and sft.executor.hub_model_id")
-
-
-class PushCheckpoints(TrainerCallback):
-    """Each checkpoint as a branch, once it is saved. A push that fails is told and does not stop the training."""
-
-    def __init__(self, folder: Path, settings: Mapping[str, Any]):
-        self.folder, self.settings = folder, settings
-
-    def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            names, public = Names(self.settings["hub_model_id"]), self.settings.get("hub_private_repo") is False
-            _try(lambda: push_checkpoint(self.folder, state.global_step, names, public=public), names.repo)
-
-
-def push_while_training(trainer: Trainer, settings: Mapping[str, Any], folder: Path) -> None:
-    """Have the trainer push its checkpoints where the recipe asks for that."""
-    if settings.get("push_to_hub") and settings.get("hub_strategy", "every_save") != "end":
-        trainer.add_callback(PushCheckpoints(folder, settings))
-
-
-def push_finished(settings: Mapping[str, Any], folder: Path) -> None:
-    """Push the finished model where the recipe asks for that. For the main process."""
-    if settings.get("push_to_hub"):
-        names, public = Names(settings["hub_model_id"]), settings.get("hub_private_repo") is False
-        _try(lambda: push_model(folder, names, public=public), names.repo)
-
-
-def _try(push, repo: str) -> None:
-    try:
-        print(push()[0])
-    except PublishError as error:
-        print(f"warning: {error}\nlater: python scripts/push.py --role ... --checkpoints --repo {repo}", file=sys.stderr)

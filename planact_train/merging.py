@@ -9,10 +9,10 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from planact.layout import MERGED
 from planact.recipe import RecipeError
 from planact_train.saving import write_full
 
-MERGED = "merged"  # folder inside the adapter's, where nothing else is asked for
 
 
 def is_adapter(folder: Path) -> bool:

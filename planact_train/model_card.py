@@ -16,7 +16,6 @@ import yaml
 
 from planact.layout import CURVE, FINISHED, RUN, TELLING
 from planact_train import curve as curves
-from planact_train.merging import is_adapter
 from planact_train.results import eval_results, model_index, note_of, percent, read_results
 
 CARD = "README.md"
@@ -69,7 +68,7 @@ def write_card(folder: Path, names: Names = Names(), into: Path | None = None, s
 def card(folder: Path, names: Names = Names(), weights: Path | None = None, step: int | None = None) -> str:
     """The text of the card. `weights` is the folder that holds the model or adapter, `folder` the one that holds its records."""
     run, recipe = _read(folder / RUN), yaml.safe_load((folder / "recipe.yaml").read_text())
-    finished, adapter = _read(folder / FINISHED), is_adapter(weights or folder)
+    finished, adapter = _read(folder / FINISHED), ((weights or folder) / "adapter_config.json").exists()
     evaluations = {} if step else read_results(folder)
     role, base = run["role"], names.base or run["base_model"]["hub_id"]
     about = f"This {'adapter' if adapter else 'model'} is the **{role}** of the Plan-and-Act recipe `{run['recipe']}`: it {_DOES[role]}."

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from planact.layout import base_model_identity, write_json
-from planact_train.merging import MERGED
+from planact.layout import MERGED, base_model_identity, write_json
 
 RESULTS = "results"  # folder inside a model's, a file for each evaluation
 METRIC = "success_rate"
@@ -24,7 +23,8 @@ Evaluation = Mapping[str, Any]  # recipe, settings, summary, date
 
 def gather_results(folder: Path, role: str, runs: Path) -> None:
     """Copy what each finished evaluation under `runs` found about the model in `folder` to `folder`/results/."""
-    models = {base_model_identity(str(place)) for place in (folder, folder / MERGED) if place.is_dir()}
+    merged = folder / MERGED
+    models = {base_model_identity(str(place)) for place in (folder, merged) if place == folder or (place / "config.json").exists()}
     for path in sorted(runs.glob("eval/*/results.json")):
         found = json.loads(path.read_text())
         if found["settings"]["models"].get(role) in models:

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from accelerate import PartialState
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from planact.layout import CURVE, FINISHED, data_folder, model_folder, model_settings, write_json
+from planact.layout import CURVE, FINISHED, MERGED, data_folder, model_folder, model_settings, write_json
 from planact.recipe import Recipe
 from planact_envs.suites import load_suite
 from planact_train.answers import answer_checks
@@ -20,11 +20,11 @@ from planact_train.attention import attention
 from planact_train.chat import check_template, load_tokenizer, template_in_place
 from planact_train.checkpoints import last_checkpoint
 from planact_train.faults import alone, check_space, reported
-from planact_train.hub import check_hub, push_finished, push_while_training
 from planact_train.launch import announce, check_launch
-from planact_train.merging import MERGED, merge_adapter
+from planact_train.merging import merge_adapter
 from planact_train.model_card import write_card
 from planact_train.packing import check_packing
+from planact_train.pushing import check_hub, push_finished, push_while_training
 from planact_train.rows import role_rows
 from planact_train.saving import save_model
 from planact_train.settings import MUON, accumulation, measuring, model_config, sft_config

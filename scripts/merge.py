@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from planact.cli import load_or_exit, recipe_arguments, require, run
-from planact.layout import NotBuilt, finished_model
+from planact.layout import MERGED, NotBuilt, finished_model
 from planact_envs.suites import load_suite
 
 
@@ -27,7 +27,7 @@ def main() -> None:
         folder = finished_model(recipe, args.role, load_suite(recipe.data.suite).version, args.runs)
         if folder is None:
             raise NotBuilt(f"the {args.role} of {recipe.name} is not trained", "scripts/sft.py", f"--role {args.role}")
-        from planact_train.merging import MERGED, merge_adapter  # seconds to import
+        from planact_train.merging import merge_adapter  # seconds to import
 
         print(f"merged {args.role} of {recipe.name}: {merge_adapter(folder, args.out or folder / MERGED)}")
 
