@@ -128,6 +128,14 @@ def test_every_value_says_whether_it_is_the_papers_or_ours(path):
     assert not silent
 
 
+def test_the_page_about_the_recipes_names_every_one():
+    page = (REPO / "recipes/README.md").read_text()
+    missing = [name(path) for path in (*RECIPES, *GRIDS) if not re.search(rf"[`/]{re.escape(path.name)}`", page)]
+    assert not missing
+    for folder in {path.parent for path in RECIPES}:
+        assert name(folder) in page
+
+
 def test_the_root_of_the_ladder_has_the_papers_values():
     # Figure 5: learning rate 2e-5, AdamW, cosine, warm-up 0.1, batch 32, 1 epoch, bf16, 8 GPUs, Llama-3.3-70B-Instruct.
     recipe = rung("llama-3.3-70b", "react")
