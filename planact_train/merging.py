@@ -9,7 +9,6 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from planact.layout import MERGED
 from planact.recipe import RecipeError
 from planact_train.saving import write_full
 
