@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from planact.launcher import launcher
-from planact.recipe import RecipeError, Training
-from planact_train.launch import Running, check_launch, header, mismatch, verify
+from planact.recipe import RecipeError, Training, load_recipe
+from planact_train.launch import STRATEGY, Running, check_launch, header, mismatch, verify
 
 REPO = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -94,7 +94,7 @@ def test_the_error_ends_with_the_command_to_type():
 
 PROBE = """
 import json, os, sys
-from planact.recipe import RecipeError, Training
+from planact.recipe import RecipeError, Training, load_recipe
 from planact_train.launch import check_launch
 training, settings = Training(**json.loads(sys.argv[1])), json.loads(sys.argv[2])
 try:
@@ -217,3 +217,18 @@ def test_the_header_is_one_line():
         "fsdp2 x 8 on NVIDIA H100 80GB HBM3, bfloat16 weights computed in bf16, attention kernels-community/flash-attn2, "
         "TRL's chunked head on answer tokens, rows packed (bfd), adamw_torch_fused, batch 32 = 2 x 2 steps x 8 processes"
     )
+
+
+def recipes():
+    """Every recipe that trains, by its name."""
+    loaded = [load_recipe(path) for path in sorted((REPO / "recipes").rglob("*.yaml")) if "ablations" not in path.parts]
+    return [pytest.param(recipe, id=recipe.name) for recipe in loaded if recipe.sft is not None and recipe.agent is not None]
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_a_shipped_recipe_passes_where_its_own_launch_runs(recipe):
+    training = recipe.training
+    strategy = STRATEGY.get(training.launch, "ddp" if training.launch == "ddp" or training.processes > 1 else "single")
+    running = replace(ON_CPU if training.launch == "cpu" else ON_H100, strategy=strategy)
+    running = replace(running, processes=training.processes, started=training.processes)
+    assert [mismatch(training, recipe.sft_for(role), running) for role in ("planner", "executor")] == [None, None]
