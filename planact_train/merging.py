@@ -7,15 +7,21 @@ from pathlib import Path
 
 import torch
 from peft import PeftConfig, PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
-from planact.recipe import RecipeError
+from planact.recipe import Recipe, RecipeError
 from planact_train.saving import write_full
-
 
 
 def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").exists()
+
+
+def check_merge(recipe: Recipe, role: str) -> None:
+    """Raises RecipeError before anything is trained where `training.merge` asks for what cannot be done in the end."""
+    settings = recipe.sft_for(role)
+    if recipe.training.merge and settings.get("use_peft"):
+        _config(recipe.base_model, settings.get("model_revision"))
 
 
 @torch.inference_mode()
@@ -42,12 +48,16 @@ def merge_adapter(folder: Path, out: Path) -> Path:
     return part.rename(out)
 
 
-def _base(adapter: PeftConfig) -> torch.nn.Module:
+def _base(adapter: PeftConfig) -> PreTrainedModel:
     name, revision = adapter.base_model_name_or_path, adapter.revision
-    config = AutoConfig.from_pretrained(name, revision=revision)
+    return AutoModelForCausalLM.from_pretrained(name, revision=revision, config=_config(name, revision), dtype="auto")
+
+
+def _config(base_model: str, revision: str | None) -> PreTrainedConfig:
+    config = AutoConfig.from_pretrained(base_model, revision=revision)
     if getattr(config, "quantization_config", None):
         raise RecipeError(
-            f"the base {name} is itself stored quantized, and an adapter cannot be merged into it without loss; "
+            f"the base {base_model} is itself stored quantized, and an adapter cannot be merged into it without loss; "
             "serve the adapter beside it, or train on the unquantized model with `sft.load_in_4bit: true`"
         )
-    return AutoModelForCausalLM.from_pretrained(name, revision=revision, config=config, dtype="auto")
+    return config

@@ -48,6 +48,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
     check_packing(recipe.base_model, recipe.sft_for(role))
     check_trackers(recipe.sft_for(role))
     check_hub(recipe, role)
+    check_merge(recipe, role)
     with alone(folder):
         trainer = make_trainer(recipe, role, rows_folder, folder)
         kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
@@ -59,7 +60,7 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
         with reported(folder):
             save_model(trainer, folder)
             if PartialState().is_main_process:
-                if recipe.training.merge:
+                if recipe.training.merge and is_adapter(folder):
                     merge_adapter(folder, folder / MERGED)
                 _finish(folder, recipe, role, rows_folder, trainer, kept, launched)
                 push_finished(recipe.sft_for(role), folder)

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +14,13 @@ from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from planact.recipe import RecipeError
+from planact.recipe import RecipeError, load_recipe
 from planact_eval.serving import LocalLLM
-from planact_train.merging import merge_adapter
+from planact_train.merging import check_merge, merge_adapter
 from planact_train.saving import check_saved, stored_shapes, write_full
 from planact_train.sft import train
 
+REPO = Path(__file__).parents[2]
 LORA = ["sft.use_peft=true", "sft.lora_r=4", "sft.lora_target_modules=all-linear", "sft.max_steps=2", "sft.learning_rate=1e-2"]
 KINDS = {"lora": LORA, "qlora": [*LORA, "sft.load_in_4bit=true", "sft.bnb_4bit_quant_storage=bfloat16"]}
 QUESTION = [{"role": "user", "content": "Open the cart of the shop and then pay."}]
@@ -77,7 +82,31 @@ def test_a_full_model_has_nothing_to_merge(llama, tmp_path):
         merge_adapter(llama, tmp_path / "merged")
 
 
-def test_an_adapter_on_a_quantized_base_is_not_merged(adapter, llama, tmp_path):
+def test_the_script_merges_what_is_trained_and_says_what_trains_it(built, changes, llama, tmp_path):
+    runs = shutil.copytree(built, tmp_path / "runs")
+    changes = [*changes, *KINDS["lora"], f"base_model={llama}", "sft.optim=adamw_torch"]
+    arguments = [
+        "--config",
+        "recipes/tiny/finetuning.yaml",
+        "--role",
+        "planner",
+        "--runs",
+        runs,
+        *(f"--set={change}" for change in changes),
+    ]
+    command = [sys.executable, "scripts/merge.py", *map(str, arguments), "--out", str(tmp_path / "merged")]
+    before = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert before.returncode == 2 and "error: the planner of tiny/finetuning is not trained" in before.stderr
+    assert re.search(r"^make it with: accelerate launch .* scripts/sft.py .*--role planner", before.stderr, re.M)
+
+    folder = train(load_recipe(REPO / "recipes/tiny/finetuning.yaml", changes), "planner", runs)
+    assert not (folder / "merged").exists()
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == f"merged planner of tiny/finetuning: {tmp_path / 'merged'}\n"
+    assert stored_shapes(tmp_path / "merged") == stored_shapes(llama)
+
+
+def test_an_adapter_on_a_quantized_base_is_not_merged(adapter, llama, small, tmp_path):
     base, copy = shutil.copytree(llama, tmp_path / "base"), shutil.copytree(adapter, tmp_path / "adapter")
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"load_in_4bit": True, "quant_method": "bitsandbytes"}}))
@@ -86,6 +115,8 @@ def test_an_adapter_on_a_quantized_base_is_not_merged(adapter, llama, tmp_path):
     with pytest.raises(RecipeError, match="is itself stored quantized"):
         merge_adapter(copy, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
+    with pytest.raises(RecipeError, match="is itself stored quantized"):  # said before days of training
+        check_merge(small("finetuning", f"base_model={base}", "training.merge=true", *LORA), "planner")
 
 
 def test_a_model_is_written_in_the_dtype_of_its_base_and_in_several_files(llama, tmp_path):
