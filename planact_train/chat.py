@@ -12,7 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Iterable, Mapping
 
+from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from trl.data_utils import common_prefix_length
 
 from planact.prompts import Message
 from planact.recipe import RecipeError
@@ -91,16 +93,15 @@ def check_template(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Mapping[st
 
 def _problem(tokenizer: PreTrainedTokenizerBase, prompt: list[Message], completion: list[Message]) -> str | None:
     """What the template does wrong with a row, None when nothing."""
-    before = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([*prompt, *completion], tokenize=False)
+    before, whole = _render(tokenizer, prompt, add_generation_prompt=True), _render(tokenizer, [*prompt, *completion])
+    trained = whole[common_prefix_length(before, whole) :]  # TRL trains from where the two part
     thought, tag, answer = completion[-1]["content"].rpartition("</think>")
-    if answer.strip() not in whole:
+    if answer.strip() not in trained:
         return "it loses the answer"
-    if tag and thought.strip() not in whole:
+    if tag and thought.removeprefix("<think>").strip() not in trained:
         return "it drops the <think> reasoning of the answer"
     if not whole.startswith(before):
         return f"the prompt ends in {before[-40:]!r} when an answer is asked for, and otherwise in training"
-    trained = whole[len(before) :]
     if before.rstrip().endswith("<think>") and trained.lstrip().startswith("<think>"):
         return "it begins the answer with <think>, and so does the answer"
     if not trained.rstrip().endswith(tokenizer.eos_token):
@@ -109,6 +110,13 @@ def _problem(tokenizer: PreTrainedTokenizerBase, prompt: list[Message], completi
     if given[: len(asked)] != asked:
         return f"the end of the prompt ({before[-20:]!r}) and the start of the answer ({trained[:20]!r}) melt into one token"
     return None
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: bool) -> str:
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, **options)
+    except TemplateError as error:
+        raise RecipeError(f"the chat template of {tokenizer.name_or_path} is broken: {error}; {NEXT}") from error
 
 
 def _read_template(path: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -138,7 +146,7 @@ def _own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> str:
     """The token that the template writes after an answer. Raises RecipeError when it is none of the vocabulary's own."""
     question, answer = {"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}
-    text = tokenizer.apply_chat_template([question, answer], tokenize=False)
+    text = _render(tokenizer, [question, answer])
     after = tokenizer(text.rpartition("answer")[2].lstrip(), add_special_tokens=False)["input_ids"]
     token = tokenizer.convert_ids_to_tokens(after[0]) if after else None
     if token not in tokenizer.get_added_vocab():

@@ -181,9 +181,10 @@ def test_a_template_that_does_not_train_what_is_asked_for_is_refused(published, 
     (tmp_path / "other.jinja").write_text(REFUSED[reason])
     settings = {"chat_template_path": str(tmp_path / "other.jinja")}
     tokenizer = load_tokenizer(str(published("qwen")), settings)
-    with pytest.raises(RecipeError, match=reason) as caught:
-        check_template(tokenizer, rows_of(cot=True), settings)
-    assert "sft.chat_template_path" in str(caught.value)
+    for row in rows_of(cot=True):  # also where an earlier round holds the same plan
+        with pytest.raises(RecipeError, match=reason) as caught:
+            check_template(tokenizer, [row], settings)
+        assert "sft.chat_template_path" in str(caught.value)
 
 
 def test_a_template_that_ends_turns_with_no_token_of_its_own_is_refused(published, tmp_path):
@@ -194,6 +195,13 @@ def test_a_template_that_ends_turns_with_no_token_of_its_own_is_refused(publishe
             load_tokenizer(str(published("qwen")), {"chat_template_path": str(tmp_path / "endless.jinja")})
     with pytest.raises(RecipeError, match=r"sft.eos_token=<\|endoftext\|>, but the chat template ends turns with <\|im_end\|>"):
         load_tokenizer(str(published("qwen")), {"eos_token": "<|endoftext|>"})
+
+
+@pytest.mark.parametrize("text", ["{% for m in messages %}", "{{ nothing.at_all }}", "{{ raise_exception('no system prompt') }}"])
+def test_a_template_that_is_broken_is_refused(published, tmp_path, text):
+    (tmp_path / "broken.jinja").write_text(text)
+    with pytest.raises(RecipeError, match="is broken: .*sft.chat_template_path"):
+        load_tokenizer(str(published("qwen")), {"chat_template_path": str(tmp_path / "broken.jinja")})
 
 
 def test_assistant_only_loss_needs_marks_in_the_template(published, tmp_path):
