@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,12 @@ def next_move(base_model: str, training: Training, settings: Mapping[str, Any], 
         sft_keys = {key.removeprefix("sft."): value for key, value in changes.items() if key.startswith("sft.")}
         parts = memory_of(base_model, dataclasses.replace(training, **training_keys), {**settings, **sft_keys})
         if sum(parts.values()) <= limit:
-            return " ".join(f"--set {key}={json.dumps(value) if isinstance(value, bool) else value}" for key, value in changes.items())
+            return " ".join(f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in changes.items())
     return "a smaller base model; no single change of accumulation, batch, processes, LoRA, QLoRA or max_length is enough"
+
+
+def _yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _changes(training: Training, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

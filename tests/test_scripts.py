@@ -74,14 +74,18 @@ def test_a_base_is_only_made_from_a_recipe_for_one(tmp_path):
 
 def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
     runs = tmp_path / "runs"
-    done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs, flags=["-X", "importtime"])
-    assert done.returncode == 0 and not TORCH.search(done.stderr)
+    done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs)
+    assert done.returncode == 0, done.stderr
     for line in (
         "name: tiny/finetuning",  # the resolved recipe, parents and overrides in it
         "max_turns: 10",
         "max_steps: 6",
         "12 of 3117 training tasks of miniweb-short 1.0.0, 0 rolled out; teacher scripted",
         "rows: plan (to build), react (to build), act (to build), act_dynamic (to build)",
+        "training  cpu x 1 on cpu",
+        "trained (100.00%, full)",
+        "steps     6 of 4 rows (4 x 1 passes x 1 processes)",
+        "\n          fits ",
         "planner   to train: the plan rows of tiny/finetuning are not built",
         "executor  to train: the react, act, act_dynamic rows of tiny/finetuning are not built",
         "eval      6 test tasks of miniweb-short 1.0.0, once the models are there",
@@ -90,11 +94,24 @@ def test_plan_shows_what_would_be_done_and_writes_nothing(changes, tmp_path):
     assert not runs.exists()
 
 
+def test_plan_loads_nothing_heavy_where_nothing_is_trained(tmp_path):
+    done = call("plan.py", "--config", "recipes/tiny/base.yaml", "--runs", tmp_path / "runs", flags=["-X", "importtime"])
+    assert done.returncode == 0 and not TORCH.search(done.stderr) and "training  not part of this recipe" in done.stdout
+
+
+def test_plan_says_loudly_that_a_training_does_not_fit_and_how_it_would(changes, tmp_path):
+    more = ["base_model=meta-llama/Llama-3.1-8B-Instruct", "training.device=rtx-4090-24gb", "training.launch=ddp", "data.executor=[]"]
+    done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes, *more), "--runs", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr  # a plan is no error
+    assert re.search(r"^!!! +DOES NOT FIT: needs \d+\.\d of 24\.0 GiB of each rtx-4090-24gb; next move: --set ", done.stdout, re.M)
+
+
 def test_plan_shows_what_is_done(changes, runs):
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.*")}
     done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes), "--runs", runs)
     assert "12 rolled out" in done.stdout and "rows: plan (built), react (built)" in done.stdout
     assert "planner   to train: the planner of tiny/finetuning is not trained" in done.stdout
+    assert re.search(r"rows +\d+ of \d+ tokens on average; tokens counted in \d+ of them", done.stdout)
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.*") if path in before} == before
 
 
