@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from planact.recipe import Recipe
@@ -25,7 +25,7 @@ from planact_data.grounding import Grounded, ground_plans
 from planact_data.imports import import_pairs, import_trajectories
 from planact_data.leaks import Gate
 from planact_data.models import Models
-from planact_data.pairs import Pair, pair_of
+from planact_data.pairs import Pair, pair_of, site_of
 from planact_data.replanning import write_replans
 from planact_data.synthesis import synthesize
 from planact_data.targeting import augment
@@ -68,7 +68,7 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
     made.plans = await ground_plans(found, models.teacher, desk)
     made.trajectories = [t for t in found if t.task_id in made.plans]
     made.pairs = [pair_of(t, made.plans[t.task_id].plan, made.sources[t.task_id]) for t in made.trajectories]
-    made.pairs += foreign
+    made.pairs = [replace(pair, site=site_of(suite.locate(pair.page.url))) for pair in (*made.pairs, *foreign)]
     seed_pairs = tuple(made.pairs)
     if data.expansion:
         pairs, made.counts["expansion"] = await expand(seed_pairs, data.expansion, models.teacher, desk, gate, recipe.seed)

@@ -50,6 +50,7 @@ class Suite:
     horizon: Callable[[Task], int | None] = lambda task: None  # actions that the oracle needs; None: not known
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
+    locate: Callable[[str], str] = lambda url: url  # where a page of an imported episode is here, so that both are of one site
 
 
 def load_suite(name: str) -> Suite:
@@ -129,6 +130,7 @@ def _miniweb_chromium(name: str) -> Suite:
 
 def _webarena(name: str, *scorers: str) -> Suite:
     from planact_envs.webarena import tasks
+    from planact_envs.webarena.sites import locate
 
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
@@ -137,7 +139,7 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=tasks.SPLITS[name])
+    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=tasks.SPLITS[name], locate=locate)
 
 
 def _webvoyager() -> Suite:

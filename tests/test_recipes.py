@@ -1,5 +1,6 @@
 """Every file in recipes/ and accelerate_configs/ is loaded, to its end: a recipe that nobody loads rots."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from planact.grid import load_grid
 from planact.layout import MANIFEST, model_folder, row_kinds, write_json
-from planact.recipe import TRAINED_ROLES, load_recipe
+from planact.recipe import TRAINED_ROLES, Training, load_recipe
 from planact.store import differences
 from planact.types import to_dict
 
@@ -134,6 +135,12 @@ def test_the_page_about_the_recipes_names_every_one():
     assert not missing
     for folder in {path.parent for path in RECIPES}:
         assert name(folder) in page
+
+
+def test_the_page_about_training_names_every_key_and_every_way_to_launch():
+    page = (REPO / "docs/TRAINING.md").read_text()
+    missing = [field.name for field in dataclasses.fields(Training) if f"`{field.name}`" not in page]
+    assert not missing and all(f"| `{path.stem}` |" in page for path in LAUNCHES)
 
 
 def test_the_root_of_the_ladder_has_the_papers_values():

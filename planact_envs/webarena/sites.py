@@ -84,6 +84,14 @@ def sites_from_environment(needed: Iterable[str], environ: Mapping[str, str] = o
     return Sites(urls, {site: _account(site, environ) for site in PUBLISHED}, _headers(environ))
 
 
+def locate(url: str) -> str:
+    """The address of `webarena://<site>/` here; as it is while nobody has said where the site is."""
+    try:
+        return sites_from_environment(()).resolve(url)
+    except EnvError:
+        return url
+
+
 def _checked(site: str, url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -11,8 +11,9 @@ import pytest
 from planact.env import EnvError
 from planact.recipe import RecipeError
 from planact.types import Task
+from planact_envs.suites import load_suite
 from planact_envs.webarena.reset import by_command, by_server, reset_sites
-from planact_envs.webarena.sites import Sites, probe, sites_from_environment
+from planact_envs.webarena.sites import Sites, locate, probe, sites_from_environment
 
 ENVIRON = {"SHOPPING": "http://shop:7770/", "WA_REDDIT": "http://forum:9999", "GITLAB": "todo"}
 
@@ -97,6 +98,15 @@ def test_the_first_page_of_an_imported_episode_is_the_start_page_of_its_site():
     sites = Sites({"shopping": "http://h:1", "shopping_admin": "http://h:2/admin"}, {})
     assert sites.resolve("webarena://shopping/") == "http://h:1/" and sites.resolve("webarena://shopping_admin/") == "http://h:2/admin/"
     assert sites.resolve("see webarena://shopping/") == "see webarena://shopping/"  # in a text it is no address
+
+
+def test_an_imported_page_is_located_where_its_site_is_hosted(monkeypatch):
+    monkeypatch.setenv("SHOPPING", "http://h:1")
+    monkeypatch.delenv("GITLAB", raising=False)
+    monkeypatch.delenv("WA_GITLAB", raising=False)
+    assert [locate(f"webarena://{site}/") for site in ("shopping", "gitlab")] == ["http://h:1/", "webarena://gitlab/"]
+    assert load_suite("webarena-lite").locate("webarena://shopping/") == "http://h:1/"
+    assert load_suite("miniweb").locate("http://shop.miniweb/") == "http://shop.miniweb/"
 
 
 def test_a_task_on_a_site_that_is_not_hosted_cannot_be_resolved():
