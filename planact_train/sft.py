@@ -21,7 +21,7 @@ from planact_train.chat import check_template, load_tokenizer, template_in_place
 from planact_train.checkpoints import last_checkpoint
 from planact_train.faults import alone, check_space, reported
 from planact_train.launch import announce, check_launch
-from planact_train.merging import merge_adapter
+from planact_train.merging import check_merge, is_adapter, merge_adapter
 from planact_train.model_card import write_card
 from planact_train.packing import check_packing
 from planact_train.pushing import check_hub, push_finished, push_while_training
