@@ -1,6 +1,7 @@
 """What ends a training before its end: losses that are no number, a full disk, a second start, Ctrl-C and SIGTERM. What was saved stays."""
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -50,8 +51,21 @@ def trainer_of(base, folder, **settings):
         model=AutoModelForCausalLM.from_pretrained(base),
         args=sft_config(keys | {"gradient_checkpointing": False, "max_length": 256} | settings, folder, seed=0),
         train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(base),
     )
+
+
+def test_the_best_checkpoint_is_kept_and_known_by_its_name(base, tmp_path):
+    # The loss falls from step to step, so the highest one, taken for the best here, is that of the first.
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True, "save_total_limit": 2}
+    trainer = trainer_of(base, tmp_path, eval_strategy="steps", eval_steps=1, learning_rate=1e-2, lr_scheduler_type="constant", **best)
+    trainer.train()
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert losses == sorted(losses, reverse=True) and len(losses) == 4
+    assert checkpoints(tmp_path) == [tmp_path / "checkpoint-1", tmp_path / "checkpoint-4"]
+    saved = json.loads((tmp_path / "checkpoint-4/trainer_state.json").read_text())
+    assert saved["best_model_checkpoint"] == trainer.state.best_model_checkpoint == str(tmp_path / "checkpoint-1")
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_keeps_what_was_good(runs, small, capsys):
