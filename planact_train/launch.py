@@ -57,19 +57,35 @@ def check_launch(training: Training, settings: Mapping[str, Any]) -> Running:
     if _asked() == "fsdp1":  # said here, because accelerate's plugin for version 1 fails where there is no GPU
         raise RecipeError(f"accelerate was asked for FSDP 1, by a config without `fsdp_version: 2`; type: {_command(training)}")
     running = read_running(settings)
-    if wrong := mismatch(training, settings, running):
+    if wrong := unfit(settings, running):
+        raise RecipeError(wrong)
+    if wrong := mismatch(training, running):
         raise RecipeError(f"{wrong}; type: {_command(training)}")
     return running
 
 
-def mismatch(training: Training, settings: Mapping[str, Any], running: Running) -> str | None:
-    """How what runs differs from what the recipe asks for; None: it does not."""
-    expected = STRATEGY.get(training.launch, "ddp")
+def unfit(settings: Mapping[str, Any], running: Running) -> str | None:
+    """What of the recipe's `sft` does not go with what runs, or would be overruled by it; None: nothing."""
     if running.started != running.processes:
         return (
             f"{running.started} processes were started and each believes that it is alone, so that all would write the same model folder: "
-            f"torch sees no GPU here. Set sft.use_cpu=true to train on the CPU, or start one process"
+            "torch sees no GPU here. Where there are GPUs, mend that; to train on the CPU, set sft.use_cpu=true"
         )
+    if settings.get("bf16", True) is False and not settings.get("fp16") and running.precision != "no":
+        return (
+            f"sft.bf16 is false and accelerate was started with mixed_precision {running.precision}, which would win: "
+            'start it with mixed_precision "no", as the files of accelerate_configs do, or set sft.bf16=true'
+        )
+    if running.strategy == "fsdp2" and settings.get("load_in_4bit") and settings.get("bnb_4bit_quant_storage") != "bfloat16":
+        return "FSDP2 cuts floating types only and would keep 4-bit weights whole on every GPU; set sft.bnb_4bit_quant_storage=bfloat16"
+    if settings.get("use_liger_kernel") and running.device == "cpu":
+        return "Liger's kernels run on GPUs only; set sft.use_liger_kernel=false"
+    return None
+
+
+def mismatch(training: Training, running: Running) -> str | None:
+    """How what runs differs from what the recipe's `training` asks for; None: it does not."""
+    expected = STRATEGY.get(training.launch, "ddp")
     if running.processes != training.processes:
         reason = " (on a CPU `accelerate launch` starts one process, also for distributed_type MULTI_CPU)" if running.processes == 1 else ""
         return f"training.processes is {training.processes} and {running.processes} is running{reason}"
@@ -79,12 +95,6 @@ def mismatch(training: Training, settings: Mapping[str, Any], running: Running) 
         return f"training.launch={training.launch} shards nothing and {running.strategy} is running"
     if running.strategy == "single" and running.visible > 1:
         return f"one process sees {running.visible} GPUs, and TRL would spread the model over them; CUDA_VISIBLE_DEVICES=0 shows it one"
-    if settings.get("bf16", True) is False and not settings.get("fp16") and running.precision != "no":
-        return f"sft.bf16 is false and accelerate was started with mixed_precision {running.precision}, which would win"
-    if running.strategy == "fsdp2" and settings.get("load_in_4bit") and settings.get("bnb_4bit_quant_storage") != "bfloat16":
-        return "4-bit weights are kept whole on every GPU, because FSDP2 cuts floating types only; set sft.bnb_4bit_quant_storage=bfloat16"
-    if settings.get("use_liger_kernel") and running.device == "cpu":
-        return "sft.use_liger_kernel is true and Liger's kernels run on GPUs only; set it to false"
     return None
 
 

@@ -108,11 +108,12 @@ def test_a_kernel_that_cannot_be_loaded_is_a_reason_not_a_crash():
 
 
 def test_a_recipe_for_gpus_trains_here_and_records_what_was_used(runs, small, capsys):
-    changes = [f"sft.attn_implementation={HUB_FLASH}", "sft.max_steps=1", "sft.bf16=true"]
+    changes = [f"sft.attn_implementation={HUB_FLASH}", "sft.max_steps=1", "sft.bf16=true", "sft.model_init_kwargs={initializer_range: 0.5}"]
     folder = train(small("finetuning", *changes), "planner", runs)
     said = capsys.readouterr()
     assert f"warning: attention is sdpa, not {HUB_FLASH}: no CUDA device trains here" in said.err
     line = "single x 1 on cpu, float32 weights computed in bf16, attention sdpa, head on answer tokens, rows padded, muon, "
     assert f"{line}batch 4 = 4 x 1 steps x 1 processes\n" in said.out
+    assert json.loads((folder / "config.json").read_text())["initializer_range"] == 0.5  # the recipe's own way to load a model is kept
     launch = json.loads((folder / "finished.json").read_text())["launch"]
     assert (launch["strategy"], launch["attention"], launch["batch"]) == ("single", "sdpa", [4, 1, 1])

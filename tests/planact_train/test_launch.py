@@ -16,7 +16,7 @@ import torch
 
 from planact.launcher import launcher
 from planact.recipe import RecipeError, Training, load_recipe
-from planact_train.launch import STRATEGY, Running, check_launch, header, mismatch, verify
+from planact_train.launch import STRATEGY, Running, check_launch, header, mismatch, unfit, verify
 
 REPO = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -43,6 +43,10 @@ def test_the_command_names_the_recipes_own_launch(training, command):
     assert (REPO / named).is_file()
 
 
+def told(training, settings, running):
+    return unfit(settings, running) or mismatch(training, running)
+
+
 @pytest.mark.parametrize(
     "training, settings, running",
     [
@@ -56,7 +60,7 @@ def test_the_command_names_the_recipes_own_launch(training, command):
     ],
 )
 def test_what_a_recipe_asks_for_passes(training, settings, running):
-    assert mismatch(training, settings, running) is None
+    assert told(training, settings, running) is None
 
 
 @pytest.mark.parametrize(
@@ -76,12 +80,12 @@ def test_what_a_recipe_asks_for_passes(training, settings, running):
         (Training(launch="ddp"), {}, ON_H100, "one process sees 8 GPUs"),
         (Training(), {"bf16": False}, replace(ON_CPU, precision="bf16"), "mixed_precision bf16, which would win"),
         (FSDP2_RECIPE, {"load_in_4bit": True}, FSDP2, "set sft.bnb_4bit_quant_storage=bfloat16"),
-        (FSDP2_RECIPE, {"load_in_4bit": True, "bnb_4bit_quant_storage": "uint8"}, FSDP2, "kept whole on every GPU"),
+        (FSDP2_RECIPE, {"load_in_4bit": True, "bnb_4bit_quant_storage": "uint8"}, FSDP2, "whole on every GPU"),
         (Training(), {"use_liger_kernel": True}, ON_CPU, "Liger's kernels run on GPUs only"),
     ],
 )
 def test_what_accelerate_gets_wrong_in_silence_is_told(training, settings, running, said):
-    assert re.search(said, mismatch(training, settings, running))
+    assert re.search(said, told(training, settings, running))
 
 
 def test_the_error_ends_with_the_command_to_type():
@@ -231,4 +235,4 @@ def test_a_shipped_recipe_passes_where_its_own_launch_runs(recipe):
     strategy = STRATEGY.get(training.launch, "ddp" if training.launch == "ddp" or training.processes > 1 else "single")
     running = replace(ON_CPU if training.launch == "cpu" else ON_H100, strategy=strategy)
     running = replace(running, processes=training.processes, started=training.processes)
-    assert [mismatch(training, recipe.sft_for(role), running) for role in ("planner", "executor")] == [None, None]
+    assert [told(training, recipe.sft_for(role), running) for role in ("planner", "executor")] == [None, None]
