@@ -58,6 +58,8 @@ def build_graph(
                 if not limit.expired():
                     raise
                 end = EpisodeEnd(StopReason.TIME_LIMIT)
+                if episode.page is None:
+                    end, outcome = broken(EnvError(f"task {task.id}: the world did not open within {agent.max_episode_seconds:g} s"))
             seconds = spent + time.monotonic() - started
             due = end is None and work is not plan and episode.plan_is_due()
             return save(episode, end, outcome, due, seconds)

@@ -95,6 +95,8 @@ class Episode:
         except TimeoutError:
             if not limit.expired():
                 raise
+            if self.page is None:
+                raise EnvError(f"task {self.task.id}: the world did not open within {self.agent.max_episode_seconds:g} s") from None
             return EpisodeEnd(StopReason.TIME_LIMIT)
 
     async def turn(self) -> None:

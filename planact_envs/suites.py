@@ -19,7 +19,7 @@ from typing import AsyncIterator, Callable
 from planact.env import Env
 from planact.llm import LLM
 from planact.recipe import RecipeError
-from planact.types import Task
+from planact.types import Op, Task
 
 GROUP = "planact.suites"
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -40,6 +40,15 @@ MakeEnv = Callable[[], Env]
 
 
 @dataclass(frozen=True)
+class Step:
+    """One action of a suite's oracle; its element is named as pages name it."""
+
+    op: Op
+    role: str = ""  # empty when the action needs no element
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Suite:
     name: str
     version: str  # changes whenever a page or a task does
@@ -47,7 +56,7 @@ class Suite:
     scorers: tuple[str, ...]  # the first is the benchmark's own
     open: Callable[[World], AbstractAsyncContextManager[MakeEnv]]  # starts what episodes share (a browser, a server)
     teacher: Callable[..., LLM] | None = None  # (form, grammar, error_rate, seed)
-    horizon: Callable[[Task], int | None] = lambda task: None  # actions that the oracle needs; None: not known
+    oracle: Callable[[Task], tuple[Step, ...] | None] = lambda task: None  # actions that solve a task; None: not known
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
     locate: Callable[[str], str] = lambda url: url  # where a page of an imported episode is here, so that both are of one site
@@ -106,7 +115,7 @@ def _miniweb(name: str) -> Suite:
         (SCORER,),
         open_,
         ScriptedTeacher,
-        horizon=tasks.horizon,
+        oracle=tasks.oracle,
         task_of=task_of,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from planact.types import Trajectory, Usage
-from planact_eval.metrics import tokens, verdict, wilson
+from planact_eval.intervals import wilson
+from planact_eval.metrics import tokens, verdict
 
 
 class Live:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from planact.failures import classify
 from planact.types import StopReason, Task, Trajectory, Turn, Usage
+from planact_envs.suites import Step
+from planact_eval.grounding import Grounding, grounding
+from planact_eval.intervals import cluster_bootstrap, pass_hat_k, wilson
 
-Z = 1.959964  # two-sided 95 % of the normal distribution
+Counts = Mapping[str, tuple[int, int]]  # of a part of the episodes: (success, planned)
+Oracle = Callable[[Task], tuple[Step, ...] | None]
+
+HORIZONS = ((4, "1-4"), (8, "5-8"), (12, "9-12"), (10**9, "13+"))  # actions of the oracle; ours
 BROKEN = frozenset({StopReason.ENV_ERROR, StopReason.MODEL_ERROR})
 NAMED = 5  # task ids that an error message names
 
@@ -35,7 +41,17 @@ class Summary:
     usd: float | None  # of all episodes together; None: at least one call has no known price
     plan_validity: float | None  # share of the turns at which the planner was asked that got a readable plan; None: never asked
     stop_reasons: Mapping[str, int]  # StopReason -> episodes
-    by_template: Mapping[str, tuple[int, int]]  # template -> (success, planned)
+    by_template: Counts
+    boot_low: float = 0.0  # 95 % bootstrap interval of `rate`, templates drawn as wholes
+    boot_high: float = 1.0
+    pass_hat: Mapping[str, float] = field(default_factory=dict)  # k -> pass^k, for k from 1 to the repeats
+    grounding: Mapping[str, float | None] = field(default_factory=dict)  # planact_eval.grounding: exists, role, element
+    repeated: float | None = None  # share of the turns that repeat an earlier action on an unchanged page; None: no turn
+    call_seconds: float | None = None  # mean wait for one model call; None: no call was sent
+    turns_by_verdict: Mapping[str, float] = field(default_factory=dict)  # mean turns of the episodes with a verdict
+    failures: Mapping[str, int] = field(default_factory=dict)  # kind (planact.failures) -> episodes, those that broke included
+    by_site: Counts = field(default_factory=dict)  # a task of two sites counts under "site+site"
+    by_horizon: Counts = field(default_factory=dict)  # actions that the oracle needs; empty where no oracle is known
 
     def __post_init__(self) -> None:
         if self.planned != self.success + self.failure + self.error + self.unscored:
@@ -45,17 +61,22 @@ class Summary:
             )
 
 
-def summarize(tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats: int = 1) -> Summary:
+def summarize(
+    tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats: int = 1, oracle: Oracle = lambda task: None, form: str = ""
+) -> Summary:
     """The summary of `repeats` episodes per planned task, in any order.
 
+    `oracle` is the suite's and `form` the observation form; without them there is no grounding and no horizon.
     Raises ValueError when there is no task, or naming the tasks that are missing, there twice, or not planned.
     """
     check_complete(tasks, trajectories, repeats)
     n = len(trajectories)
     verdicts = Counter(verdict(t) for t in trajectories)
     low, high = wilson(verdicts["success"], n)
+    boot_low, boot_high = bootstrapped(tasks, trajectories)
     planner = sum((t.planner_usage for t in trajectories), Usage())
     executor = sum((t.executor_usage for t in trajectories), Usage())
+    both = planner + executor
     return Summary(
         planned=n,
         success=verdicts["success"],
@@ -69,30 +90,25 @@ def summarize(tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats
         replans=sum(t.replans for t in trajectories) / n,
         plan_tokens=tokens(planner) / n,
         act_tokens=tokens(executor) / n,
-        model_calls=(planner.calls + executor.calls) / n,
+        model_calls=both.calls / n,
         seconds=sum(t.seconds for t in trajectories) / n,
-        usd=(planner + executor).usd,
+        usd=both.usd,
         plan_validity=plan_validity(trajectories),
         stop_reasons=dict(sorted(Counter(str(t.stop_reason) for t in trajectories).items())),
-        by_template=success_by_template(tasks, trajectories),
+        by_template=success_by(lambda task: task.template, tasks, trajectories),
+        boot_low=boot_low,
+        boot_high=boot_high,
+        pass_hat={
+            str(k): pass_hat_k(list(success_by(lambda task: task.id, tasks, trajectories).values()), k) for k in range(1, repeats + 1)
+        },
+        grounding=grounded(tasks, trajectories, oracle, form) if form else {},
+        repeated=repeated_actions(trajectories),
+        call_seconds=both.seconds / both.calls if both.calls else None,
+        turns_by_verdict=turns_by_verdict(trajectories),
+        failures=dict(sorted(Counter(kind for t in trajectories if (kind := classify(t))).items())),
+        by_site=success_by(lambda task: "+".join(task.sites), tasks, trajectories),
+        by_horizon=success_by(lambda task: horizon(oracle(task)), tasks, trajectories),
     )
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate, 0 to 1; (0, 1) when nothing was tried.
-
-    (p + z²/2n ± z·√(p(1-p)/n + z²/4n²)) / (1 + z²/n), E. B. Wilson 1927, JASA 22:209-212, equation 4 of Brown, Cai and
-    DasGupta 2001, Statistical Science 16:101-133, which recommends it for small n.
-    """
-    if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes of {n} is not a rate")
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = successes / n, Z * Z
-    middle = p + z2 / (2 * n)
-    half = Z * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    low, high = (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
-    return (0.0 if successes == 0 else low), (1.0 if successes == n else high)  # exact where rounding would not be
 
 
 def verdict(trajectory: Trajectory) -> str:
@@ -117,12 +133,45 @@ def plan_validity(trajectories: Sequence[Trajectory]) -> float | None:
     return sum(turn.replanned for turn in asked) / len(asked) if asked else None
 
 
-def success_by_template(tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
-    """Template -> (success, planned), in the order of the tasks."""
+def success_by(part: Callable[[Task], str], tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> dict[str, tuple[int, int]]:
+    """(success, planned) of each part of the tasks, in their order; tasks whose part is "" are left out."""
+    parts = {task.id: part(task) for task in tasks}
+    planned = Counter(parts[t.task_id] for t in trajectories)
+    success = Counter(parts[t.task_id] for t in trajectories if verdict(t) == "success")
+    return {name: (success[name], planned[name]) for name in dict.fromkeys(parts.values()) if name}
+
+
+def horizon(oracle: Sequence[Step] | None) -> str:
+    """The range that the oracle's number of actions lies in; "" where it is not known."""
+    return "" if oracle is None else next(name for most, name in HORIZONS if len(oracle) <= most)
+
+
+def bootstrapped(tasks: Sequence[Task], trajectories: Sequence[Trajectory]) -> tuple[float, float]:
+    """The 95 % interval of the success rate when whole templates are drawn again."""
     template = {task.id: task.template for task in tasks}
-    planned = Counter(dict.fromkeys(template.values(), 0)) + Counter(template[t.task_id] for t in trajectories)
-    success = Counter(template[t.task_id] for t in trajectories if verdict(t) == "success")
-    return {template: (success[template], count) for template, count in planned.items()}
+    values: dict[str, list[float]] = {}
+    for t in trajectories:
+        values.setdefault(template[t.task_id], []).append(float(verdict(t) == "success"))
+    return cluster_bootstrap(values)
+
+
+def grounded(tasks: Sequence[Task], trajectories: Sequence[Trajectory], oracle: Oracle, form: str) -> dict[str, float | None]:
+    known = {task.id: oracle(task) for task in tasks}
+    return sum((grounding(t, form, known[t.task_id]) for t in trajectories), Grounding()).rates()
+
+
+def repeated_actions(trajectories: Sequence[Trajectory]) -> float | None:
+    """Share of the turns whose action, or whose lack of one, was done before in the episode on a page with the same text."""
+    turns = sum(len(t.turns) for t in trajectories)
+    different = sum(len({(turn.action, turn.observation.text) for turn in t.turns}) for t in trajectories)
+    return (turns - different) / turns if turns else None
+
+
+def turns_by_verdict(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    lengths: dict[str, list[int]] = {}
+    for t in trajectories:
+        lengths.setdefault(verdict(t), []).append(len(t.turns))
+    return {name: sum(found) / len(found) for name, found in sorted(lengths.items())}
 
 
 def check_complete(tasks: Sequence[Task], trajectories: Sequence[Trajectory], repeats: int = 1) -> None:

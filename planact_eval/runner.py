@@ -56,7 +56,7 @@ def evaluate(
             asyncio.run(_run(recipe, suite, longest_first(todo, suite), roles, servers, store, len(episodes)))
         stored = dict(store.items(KIND))
     trajectories = [from_dict(Trajectory, stored[episode.key]) for episode in episodes]
-    summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats)
+    summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation)
     results = {"recipe": recipe.name, "settings": settings, "summary": to_dict(summary)}
     if todo or not (folder / RESULTS).exists():
         write_json(folder / RESULTS, results)
@@ -73,7 +73,7 @@ def to_run(episodes: Sequence[Planned], store: RunStore, retry_errors: bool) -> 
 
 def longest_first(episodes: Sequence[Planned], suite: Suite) -> list[Planned]:
     """Long episodes started last would run alone at the end. Where no length is known the order stays."""
-    return sorted(episodes, key=lambda episode: -(suite.horizon(episode.task) or 0))
+    return sorted(episodes, key=lambda episode: -len(suite.oracle(episode.task) or ()))
 
 
 async def _run(

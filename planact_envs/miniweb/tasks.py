@@ -14,6 +14,7 @@ from planact_envs.miniweb.solution import Solution
 from planact_envs.miniweb.splits import SPLITS, full_tasks, short_tasks
 from planact_envs.miniweb.templates import TEMPLATES, Template
 from planact_envs.miniweb.world import build_world
+from planact_envs.suites import Step
 
 SUITES = {"miniweb": full_tasks, "miniweb-short": short_tasks}
 
@@ -49,9 +50,9 @@ def solution(task: Task) -> Solution:
     return _solution_of(task.id)
 
 
-def horizon(task: Task) -> int:
-    """How many actions the oracle needs, the final one included."""
-    return len(solution(task).moves)
+def oracle(task: Task) -> tuple[Step, ...]:
+    """The oracle's actions, the final one included."""
+    return tuple(Step(move.op, move.role, move.name) for move in solution(task).moves)
 
 
 @functools.cache

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planact.types import Action, FailureInfo, Observation, Op, Outcome, Plan, PlanStep, StopReason, Task, Trajectory, Turn, Usage
-from planact_eval.metrics import summarize, verdict, wilson
+from planact_eval.intervals import wilson
+from planact_eval.metrics import summarize, verdict
 
 PAGE = Observation("page", "page", "http://shop/")
 PLAN = Plan((PlanStep("why", "what"),))

@@ -339,6 +339,6 @@ async def test_a_spent_budget_stops_the_run_and_more_money_goes_on(small, tmp_pa
 async def test_an_episode_that_takes_too_long_is_scored_where_it_stands(small, tmp_path):
     async with TeacherServer() as server:
         server.hang = True
-        recipe = behind(small, server.url, "eval.limit=2", "endpoints.executor.timeout=60", "agent.max_episode_seconds=0.3")
+        recipe = behind(small, server.url, "eval.limit=2", "endpoints.executor.timeout=60", "agent.max_episode_seconds=3")
         _, summary, trajectories = await asyncio.to_thread(evaluate, recipe, tmp_path)
     assert summary.failure == 2 and {t.stop_reason for t in trajectories} == {StopReason.TIME_LIMIT}

@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from planact_eval.metrics import Summary, wilson
+from planact_eval.intervals import wilson
+from planact_eval.metrics import Summary
 from planact_eval.table import Row, footer, heading, markdown, plain_text, to_csv
 
 MEANS = {"turns": 5.4, "replans": 0.0, "plan_tokens": 0.0, "act_tokens": 1843.2, "model_calls": 5.4, "seconds": 1.5}
