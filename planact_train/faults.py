@@ -89,7 +89,8 @@ def reported(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, (OSError, SafetensorError)) and not any(text in str(error) for text in UNWRITTEN):
+        refused = isinstance(error, OSError) and error.errno is not None  # without a number it is transformers' "no such model"
+        if not refused and not isinstance(error, SafetensorError) and not any(text in str(error) for text in UNWRITTEN):
             raise
         raise TrainingError(
             f"{folder} could not be written ({type(error).__name__}: {str(error).splitlines()[0]}); {_size(_free(folder))} are free there. "

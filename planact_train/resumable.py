@@ -84,8 +84,8 @@ class ResumableTrainer(SFTTrainer):
                 super()._save_checkpoint(model, trial)
                 unlogged = self._unlogged()
                 self.accelerator.wait_for_everyone()
+                self._rename_best(saved, folder / saved.name)
                 if self.args.should_save:
-                    self._rename_best(saved, folder / saved.name)
                     publish(saved, self.origin, {"processes": self.args.world_size, "unlogged": unlogged})
                     rotate(folder, self.args.save_total_limit, self.state.best_model_checkpoint)
         finally:
@@ -99,7 +99,8 @@ class ResumableTrainer(SFTTrainer):
         """transformers has noted the best checkpoint by the name under which it was written."""
         if self.state.best_model_checkpoint == str(saved):
             self.state.best_model_checkpoint = str(final)
-            self.state.save_to_json(str(saved / TRAINER_STATE_NAME))
+            if self.args.should_save:
+                self.state.save_to_json(str(saved / TRAINER_STATE_NAME))
 
     def _unlogged(self) -> dict[str, Any]:
         """What the next log entry is made of: the loss of steps since the last one, TRL's metrics, and its count of tokens."""

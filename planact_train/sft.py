@@ -63,7 +63,8 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
                 if recipe.training.merge and is_adapter(folder):
                     merge_adapter(folder, folder / MERGED)
                 _finish(folder, recipe, role, rows_folder, trainer, kept, launched)
-                push_finished(recipe.sft_for(role), folder)
+        if PartialState().is_main_process:
+            push_finished(recipe.sft_for(role), folder)
     return folder
 
 
