@@ -39,7 +39,7 @@ def push(hub, trained):
     return lambda *options: hub.run("scripts/push.py", "--config", config, "--runs", runs, "--repo", NAME, "--role", "planner", *options)
 
 
-def test_a_model_and_its_checkpoints_are_pushed_once_and_load_back(hub, push, trained, base, tmp_path):
+def test_a_model_and_its_checkpoints_are_pushed_once(hub, push, trained, base):
     done = push("--checkpoints", "--base", "me/base", "--rows", "me/rows")
     assert done.returncode == 0, done.stderr
     made = hub.state["repositories"][NAME]
@@ -61,6 +61,10 @@ def test_a_model_and_its_checkpoints_are_pushed_once_and_load_back(hub, push, tr
     assert again.returncode == 0 and again.stdout.count("holds these files already; nothing to push") == 3
     assert hub.state["repositories"][NAME] == made
 
+
+@pytest.mark.slow
+def test_what_was_pushed_loads_back_by_its_name_and_branch(hub, push, base):
+    assert push("--checkpoints").returncode == 0
     code = f"""
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from peft import PeftModel

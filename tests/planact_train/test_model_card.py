@@ -1,10 +1,10 @@
 """The card of a model: what the Hub reads in it, what people read in it, and that the code it shows runs."""
 
-import contextlib
-import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -131,24 +131,8 @@ def test_the_code_of_the_card_runs(model, base):
     adapter = json.loads((model / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == str(base)
     code = re.search(r"```python\n(.*?)```", card(model, Names(str(model))), re.S)[1]
-    program = compile_card(code)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        program()
-    assert printed.getvalue().endswith("\n")
-
-
-def compile_card(code):
-    """The lines of the card as a function: run in a process of their own, as its reader does."""
-    import subprocess
-    import sys
-
-    def program():
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        print(done.stdout)
-
-    return program
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_drawing_is_a_picture_of_the_curve(model):
