@@ -50,8 +50,7 @@ GPU = torch.cuda.is_available()
 
 
 class TrlLoss(AnswerTrainer):
-    def _is_plain(self, inputs) -> bool:
-        return False
+    own_head = False
 
 
 class Step(NamedTuple):

@@ -87,7 +87,7 @@ class AnswerTrainer(ResumableTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         lm = self.accelerator.unwrap_model(model)
         lm = lm.get_base_model() if isinstance(lm, PeftModel) else lm
-        with self.compute_loss_context_manager():
+        with self.compute_loss_context_manager(), self.accelerator.autocast():  # accelerate casts in the `forward` that is gone around here
             hidden_B_T_D = lm.base_model(
                 input_ids=inputs["input_ids"], attention_mask=inputs.get("attention_mask"), use_cache=False
             ).last_hidden_state

@@ -79,6 +79,17 @@ def test_loss_and_gradients_are_trls_with_an_adapter(base, rows, tmp_path):
     assert_equal_to_trl(trainer)
 
 
+@pytest.mark.parametrize("bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_arithmetic_is_in_the_precision_that_the_recipe_asks_for(base, rows, tmp_path, bf16, dtype):
+    trainer, seen = trainer_of(AnswerTrainer, base, rows[:4], tmp_path, bf16=bf16), set()
+    for module in trainer.model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    [batch] = list(trainer.get_train_dataloader())
+    trainer.compute_loss(trainer.model, batch)
+    assert trainer.own_head and seen == {dtype}
+
+
 @pytest.mark.parametrize("settings", [{"loss_type": "dft"}, {"packing": True}], ids=str)
 def test_other_losses_are_left_to_trl(base, rows, tmp_path, settings):
     # dft weighs each token by its likelihood; packing puts several chats into one row, which must not see each other.
