@@ -18,7 +18,6 @@ The evidence says what was done and never what would have been right: a scorer's
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
 
 from planact.actions import describe_action
 from planact.types import FailureInfo, Op, StopReason, Trajectory, Turn
@@ -72,8 +71,8 @@ def _loop(trajectory: Trajectory) -> FailureInfo | None:
 
 def _grounding(trajectory: Trajectory) -> FailureInfo | None:
     turns = trajectory.turns
-    pages = [turn.observation for turn in turns[1:]] + ([trajectory.final] if trajectory.final else [])
-    acting = [(turn, page) for turn, page in zip_longest(turns, pages) if turn.action and turn.action.op not in (Op.STOP, Op.INFEASIBLE)]
+    pages = [*(turn.observation for turn in turns[1:]), trajectory.final]  # that each turn led to
+    acting = [(turn, page) for turn, page in zip(turns, pages) if turn.action and turn.action.op not in (Op.STOP, Op.INFEASIBLE)]
     failed = [(turn, page.error) for turn, page in acting if page and page.error]
     if failed and (trajectory.stop_reason == StopReason.INVALID_ACTIONS or failed[-1][0] is acting[-1][0]):
         turn, error = failed[-1]

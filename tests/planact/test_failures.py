@@ -107,6 +107,7 @@ actions = st.none() | st.builds(Action, st.sampled_from(Op), st.text(max_size=3)
 steps = st.lists(st.tuples(actions, st.text(max_size=5), st.sampled_from(["", "error"])), max_size=5)
 
 
+@example([], StopReason.TIME_LIMIT, False, "", "")
 @example([(STOP, "", ""), (None, "", "error")], StopReason.ANSWERED, False, "", "")
 @given(steps, st.sampled_from(StopReason), st.sampled_from([True, False, None]), st.text(), st.text(max_size=5))
 def test_any_trajectory_has_a_kind(steps, stop, success, intent, answer):
