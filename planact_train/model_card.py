@@ -16,7 +16,7 @@ import yaml
 
 from planact.layout import CURVE, FINISHED, RUN, TELLING
 from planact_train import curve as curves
-from planact_train.results import eval_results, model_index, note_of, percent, read_results
+from planact_train.results import Evaluation, eval_results, model_index, note_of, percent, read_results
 
 CARD = "README.md"
 DRAWING = "curve.svg"
@@ -89,7 +89,9 @@ def card(folder: Path, names: Names = Names(), weights: Path | None = None, step
     return f"---\n{front}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(run, recipe, base: str | None, adapter: bool, evaluations, names: Names) -> dict[str, Any]:
+def _front_matter(
+    run: Mapping[str, Any], recipe: Mapping[str, Any], base: str | None, adapter: bool, evaluations: Mapping[str, Evaluation], names: Names
+) -> dict[str, Any]:
     quantized = recipe.get("sft", {}).get("load_in_4bit")
     front: dict[str, Any] = {"language": ["en"], "library_name": "peft" if adapter else "transformers", "pipeline_tag": "text-generation"}
     if base:
@@ -142,7 +144,7 @@ def _use(repo: str, role: str, base: str | None, adapter: bool, recipe: Mapping[
     ]
 
 
-def _evaluations(evaluations: Mapping[str, Any], role: str) -> list[str]:
+def _evaluations(evaluations: Mapping[str, Evaluation], role: str) -> list[str]:
     if not evaluations:
         return []
     lines = ["| benchmark | split | tasks | success | 95% interval | what was measured |", "|---|---|---|---|---|---|"]

@@ -6,8 +6,10 @@ Everything is private, unless --public. The same files again make no commit. Wha
 """
 
 import argparse
+from pathlib import Path
 
 from planact.cli import fail, load_or_exit, recipe_arguments, require, run
+from planact.recipe import Recipe
 
 CARD_LINES = 30  # of the card, shown by a dry run
 
@@ -33,7 +35,7 @@ def main() -> None:
         from planact.hub import PublishError
 
         try:
-            lines, card = push_model(recipe, args) if args.role else push_data(recipe, args)
+            lines, card = publish_model(recipe, args) if args.role else publish_rows(recipe, args)
         except PublishError as error:
             fail(error)
         print("\n".join(lines))
@@ -43,7 +45,7 @@ def main() -> None:
     run(args, stage)
 
 
-def push_data(recipe, args):
+def publish_rows(recipe: Recipe, args: argparse.Namespace) -> tuple[list[str], Path]:
     """Returns the lines to print, and the card."""
     from planact.layout import NotBuilt, data_folder, missing_kinds
     from planact_data.publish import push_rows
@@ -56,13 +58,12 @@ def push_data(recipe, args):
     return lines, folder / "README.md"
 
 
-def push_model(recipe, args):
+def publish_model(recipe: Recipe, args: argparse.Namespace) -> tuple[list[str], Path]:
     """Returns the lines to print, and the card."""
-    from planact_train.hub import Names, push_model
-    from planact_train.results import gather_results
-
     from planact.layout import NotBuilt, finished_model
     from planact_envs.suites import load_suite
+    from planact_train.hub import Names, push_model
+    from planact_train.results import gather_results
 
     folder = finished_model(recipe, args.role, load_suite(recipe.data.suite).version, args.runs)
     if folder is None:
