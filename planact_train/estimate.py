@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
+import operator
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +23,7 @@ from planact_train.chat import load_tokenizer
 from planact_train.devices import CPU, GIB, Device, device_of
 from planact_train.memory import compute_dtype, is_mixed, is_sharded, memory
 from planact_train.settings import BATCH, MODEL_KEYS, accumulation
-from planact_train.shapes import Shape, UnknownShape, read_config, shape_of
+from planact_train.shapes import Shape, UnknownShape, local_file, read_config, shape_of
 from planact_train.workload import Rows, Steps, accumulated, rows_of, steps_of
 
 # Share of the device's peak that is reached, recomputed layers counted as work. Ours, between what others publish: torchtitan trains
@@ -122,14 +124,19 @@ def memory_of(base_model: str, training: Training, settings: Mapping[str, Any]) 
 
 
 def next_move(base_model: str, training: Training, settings: Mapping[str, Any], limit: int) -> str:
-    """The first change that makes the training fit `limit` bytes, as `--set` options; those that change least come first."""
-    for changes in _changes(training, settings):
+    """The first change that makes the training fit `limit` bytes, as `--set` options; those that change least come first.
+
+    Where none does alone, they are taken together one after the other, on as many processes as before.
+    """
+    alone = list(_changes(training, settings))
+    together = itertools.accumulate((changes for changes in alone if "training.processes" not in changes), operator.or_)
+    for changes in (*alone, *together):
         training_keys = {key.removeprefix("training."): value for key, value in changes.items() if key.startswith("training.")}
         sft_keys = {key.removeprefix("sft."): value for key, value in changes.items() if key.startswith("sft.")}
         parts = memory_of(base_model, dataclasses.replace(training, **training_keys), {**settings, **sft_keys})
         if sum(parts.values()) <= limit:
             return " ".join(f"--set {shlex.quote(f'{key}={_yaml(value)}')}" for key, value in changes.items())
-    return "a smaller base model; no single change of accumulation, batch, processes, LoRA, QLoRA or max_length is enough"
+    return "a smaller base model; accumulation, batch, processes, LoRA, QLoRA and half of max_length are not enough"
 
 
 def _yaml(value: Any) -> str:
@@ -178,7 +185,5 @@ def _passing(base_model: str, model_settings: str, batch: Batch, dtype: torch.dt
 
 def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase | None:
     """The base's, where its files are on this machine."""
-    try:
-        return load_tokenizer(recipe.base_model, recipe.sft)
-    except OSError:
-        return None
+    here = local_file(recipe.base_model, "tokenizer_config.json", recipe.sft.get("model_revision"))
+    return load_tokenizer(recipe.base_model, recipe.sft) if here else None

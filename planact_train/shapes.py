@@ -62,15 +62,21 @@ def read_config(base_model: str, revision: str | None = None) -> PreTrainedConfi
         raise UnknownShape(f"shape unknown: {path} is no config that this transformers knows: {error}") from error
 
 
-def _config_file(base_model: str, revision: str | None) -> Path | None:
-    local, shipped = Path(base_model) / "config.json", BASES / f"{base_model.rsplit('/', 1)[-1]}.json"
+def local_file(base_model: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a model in a folder or in the Hub's local cache, None when it is in neither."""
+    local = Path(base_model) / name
     if local.is_file():
         return local
     try:
-        cached = try_to_load_from_cache(base_model, "config.json", revision=revision)
+        cached = try_to_load_from_cache(base_model, name, revision=revision)
     except HFValidationError:  # a path of a folder that is not there
         return None
-    return Path(cached) if isinstance(cached, str) else shipped if shipped.is_file() else None
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def _config_file(base_model: str, revision: str | None) -> Path | None:
+    shipped = BASES / f"{base_model.rsplit('/', 1)[-1]}.json"
+    return local_file(base_model, "config.json", revision) or (shipped if shipped.is_file() else None)
 
 
 def build(config: PreTrainedConfig, settings: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> PreTrainedModel:

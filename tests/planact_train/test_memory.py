@@ -46,7 +46,7 @@ def weights(model):
     ids=["full", "bf16", "muon", "lora", "qlora"],
 )
 def test_weights_gradients_and_optimizer_are_those_of_a_real_trainer(name, more, small, runs, tmp_path):
-    recipe = small(name, *more, "sft.max_steps=1", "sft.max_length=256", "data.planner=[plan]")
+    recipe = small(name, *more, "sft.max_steps=1", "data.planner=[plan]")
     folder = data_folder(recipe, load_suite(recipe.data.suite).version, runs)
     trainer = make_trainer(recipe, "planner", folder, tmp_path / "model")
     trainer.add_callback(gradients := Gradients())
