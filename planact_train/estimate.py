@@ -27,7 +27,7 @@ from planact_train.shapes import Shape, UnknownShape, local_file, read_config, s
 from planact_train.workload import Rows, Steps, accumulated, rows_of, steps_of
 
 # Share of the device's peak that is reached, recomputed layers counted as work. Ours, between what others publish: torchtitan trains
-# Llama-3.1-8B on H100 at 33 to 39 % without counting them, answer.ai's fsdp_qlora a 70B base at 34 % (docs/TRAINING.md).
+# Llama-3.1-8B on H100 at 33 to 39 % without counting them, answer.ai's fsdp_qlora a 70B base at 34 % (docs/DECISIONS.md).
 REACHED = {"full": 0.40, "LoRA": 0.35, "QLoRA": 0.33}
 MOST = 128  # processes that are tried as a next move
 
