@@ -155,7 +155,8 @@ def _changes(training: Training, settings: Mapping[str, Any]) -> Iterator[dict[s
         sharded = {} if is_sharded(training) else {"training.launch": "fsdp2_qlora" if settings.get("load_in_4bit") else "fsdp2"}
         processes = training.processes * 2
         while processes <= MOST:
-            yield {"training.processes": processes} | sharded
+            if training.batch is None or training.batch % (settings.get("per_device_train_batch_size", BATCH) * processes) == 0:
+                yield {"training.processes": processes} | sharded
             processes *= 2
     adapter = {"sft.use_peft": True, "sft.dtype": "bfloat16"}
     if not settings.get("use_peft"):
