@@ -85,9 +85,8 @@ def main() -> None:
     for name, found in results.items():
         print(f"{name}, rows of {found['median']:,} tokens (median), {found['longest']:,} at most (aim {AIM:g})")
         for each in found["packed"]:
-            print(
-                f"  {each['sequence']:6} tokens: {each['full']:.4f} full, {each['rows']} rows in {each['sequences']}, {each['seconds']:.1f} s"
-            )
+            counts = f"{each['rows']} rows in {each['sequences']}, {each['seconds']:.1f} s"
+            print(f"  {each['sequence']:6} tokens: {each['full']:.4f} full, {counts}")
 
 
 if __name__ == "__main__":
