@@ -55,6 +55,14 @@ class AnswerTrainer(ResumableTrainer):
     def create_model_card(self, *args, **kwargs):
         """TRL's card knows neither rows nor recipe, nor what a local base is; ours comes with each checkpoint and with the model."""
 
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        """An adapter goes on in its own dtype: peft loads one in float32, and TRL trains it in bfloat16 over a 4-bit base."""
+        before = {name: p.dtype for name, p in self.model.named_parameters() if p.requires_grad}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, p in self.model.named_parameters():
+            if name in before:
+                p.data = p.data.to(before[name])
+
     def save_model(self, output_dir=None, _internal_call=False):
         """Also a sharded checkpoint holds an adapter that loads: transformers writes none there, or gathers the whole base for it."""
         if not (self.is_fsdp_enabled and isinstance(self.model, PeftModel)):

@@ -84,6 +84,21 @@ def finish(command, recipe, runs):
     return folder_of(recipe, runs), log.read_text()
 
 
+def killed_and_resumed(command, recipe, runs):
+    """Train until the first checkpoint is there, kill every process, and train to the end. Returns the model's folder."""
+    folder = folder_of(recipe, runs)
+    with training(command, recipe, runs) as (process, log):
+        deadline = time.monotonic() + PATIENCE
+        while not list(folder.glob("checkpoint-*")):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-8000:]
+            time.sleep(0.01)
+        kill(process)
+    assert not (folder / "finished.json").exists()
+    again, printed = finish(command, recipe, runs)
+    assert again == folder and f"resuming from {folder / 'checkpoint-'}" in printed and "fsdp2 x 2 on cpu" in printed
+    return folder
+
+
 def folder_of(recipe, runs):
     return model_folder(recipe, "planner", data_folder(recipe, load_suite(recipe.data.suite).version, runs), runs)
 
@@ -118,17 +133,7 @@ def test_an_adapter_on_a_4bit_base_under_fsdp2(large, runs):
 @pytest.mark.parametrize("kind", ["FULL_STATE_DICT", "SHARDED_STATE_DICT"])
 def test_a_full_model_under_fsdp2_is_killed_resumed_and_served(large, runs, kind):
     recipe = large("finetuning-full", *EXACT, "sft.max_steps=8")
-    command, folder = launched("fsdp2", "--fsdp_state_dict_type", kind), folder_of(recipe, runs)
-    with training(command, recipe, runs) as (process, log):
-        deadline = time.monotonic() + PATIENCE
-        while not list(folder.glob("checkpoint-*")):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-8000:]
-            time.sleep(0.01)
-        kill(process)
-    assert not (folder / "finished.json").exists()
-
-    again, printed = finish(command, recipe, runs)
-    assert again == folder and f"resuming from {folder / 'checkpoint-'}" in printed and "fsdp2 x 2 on cpu" in printed
+    folder = killed_and_resumed(launched("fsdp2", "--fsdp_state_dict_type", kind), recipe, runs)
     sharded = (folder / "checkpoint-8/pytorch_model_fsdp_0").is_dir()
     assert sharded == (kind == "SHARDED_STATE_DICT")  # the model is whole, whatever its checkpoints are
     torch.testing.assert_close(losses(folder), alone(recipe, runs), atol=1e-4, rtol=0)
@@ -147,6 +152,14 @@ def test_an_adapter_under_fsdp2(large, runs):
     last = folder / "checkpoint-4"  # sharded, and an adapter that loads all the same
     assert (last / "pytorch_model_fsdp_0").is_dir()
     assert (last / "adapter_model.safetensors").read_bytes() == (folder / "adapter_model.safetensors").read_bytes()
+    assert answer(merge_adapter(folder, runs / "merged")) == answer(folder)
+
+
+@pytest.mark.slow
+def test_an_adapter_on_a_4bit_base_under_fsdp2_is_killed_and_resumed(large, runs):
+    recipe = large("finetuning-qlora", "sft.max_steps=6")
+    folder = killed_and_resumed(launched("fsdp2_qlora"), recipe, runs)
+    torch.testing.assert_close(losses(folder), alone(recipe, runs), atol=0.05, rtol=0)
     assert answer(merge_adapter(folder, runs / "merged")) == answer(folder)
 
 

@@ -31,8 +31,12 @@ SERVED = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "gen
 def adapter(request, built, small, llama, tmp_path_factory):
     """The model folder of an adapter that was trained with `training.merge`."""
     runs = shutil.copytree(built, tmp_path_factory.mktemp(request.param) / "runs")
-    changes = [*KINDS[request.param], f"base_model={llama}", "sft.optim=adamw_torch", "training.merge=true"]
-    return train(small("finetuning", *changes), "planner", runs)
+    return train(recipe_of(request.param, small, llama), "planner", runs)
+
+
+def recipe_of(kind, small, llama):
+    changes = ["sft.optim=adamw_torch", "sft.save_steps=1", "sft.save_total_limit=2", "training.merge=true"]
+    return small("finetuning", *KINDS[kind], f"base_model={llama}", *changes)
 
 
 def logits(model, tokenizer):
@@ -49,6 +53,21 @@ def test_an_adapter_is_saved_whole_and_names_the_base_of_the_recipe(adapter, lla
     assert len(stored_shapes(adapter)) == 2 * 7 * 2
     for name, weight in load_file(adapter / "adapter_model.safetensors").items():
         assert "layers" in name and (("lora_B" not in name) or weight.abs().max() > 0)  # B begins at zero, so all have learned
+
+
+@pytest.mark.parametrize("adapter", KINDS, indirect=True)
+def test_an_adapter_resumes_from_its_checkpoint(adapter, request, small, llama, tmp_path, capsys):
+    runs = shutil.copytree(adapter.parents[1], tmp_path / "runs")
+    again = runs / "models" / adapter.name
+    for path in again.iterdir():  # as a kill after the first of two steps leaves it
+        if path.name != "checkpoint-1":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert train(recipe_of(request.node.callspec.params["adapter"], small, llama), "planner", runs) == again
+    assert "resuming from" in capsys.readouterr().out
+    whole, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (adapter, again))
+    assert whole.keys() == resumed.keys()
+    for name, weight in whole.items():
+        torch.testing.assert_close(resumed[name], weight, atol=1e-6, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_a_merged_model_is_the_adapter_on_its_unquantized_base(adapter, llama):
