@@ -266,6 +266,14 @@ def test_a_recipe_is_planned_with_nothing_built_and_without_the_files_that_it_im
     assert all(any(file in line for line in lines) for file in (recipe.data.imports.values() if recipe.data else ()))
 
 
+@pytest.mark.parametrize("row", ["llama-3.3-70b/finetuning-full", "llama-3.3-70b/finetuning-qlora"])
+def test_a_training_fits_the_device_that_its_recipe_names(row, tmp_path, test_files):
+    from planact_train.estimate import describe_training
+
+    lines = describe_training(load_recipe(REPO / f"recipes/{row}.yaml"), tmp_path)
+    assert sum(line.startswith(TRAINED_ROLES) for line in lines) == sum(line.split()[0] == "fits" for line in lines) == 2
+
+
 @pytest.fixture
 def test_files(monkeypatch):
     """The task files that are the user's to fetch."""
