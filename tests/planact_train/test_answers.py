@@ -1,6 +1,10 @@
 """Held-out rows answered while a model is trained: what is counted, that nothing else changes, and where the figures go."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +19,7 @@ from planact_train.settings import sft_config
 from planact_train.sft import train
 from planact_train.trainer import AnswerTrainer, ProgressLine
 
+REPO = Path(__file__).parents[2]
 PLAN = render_plan(Plan((PlanStep("The cart is empty.", "Open the mug's page."), PlanStep("", "Press Add to cart."))))
 ROWS = [
     ("plan", "Buy a mug.", PLAN),
@@ -168,3 +173,32 @@ def test_the_progress_line_says_the_latest_of_everything():
 
 def test_training_defaults_measure_nothing():
     assert (Training().held_out, Training().answer_every) == (0, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", ["ddp", "fsdp2"])
+def test_two_processes_answer_together(launch, small, llama, runs):
+    # Five rows of answers that end at different tokens, two at a time: one process has three of them, the other two.
+    changes = [f"base_model={llama}", f"training.launch={launch}", "training.processes=2", "training.held_out=5", "training.answer_rows=5"]
+    changes += [
+        "training.answer_every=2",
+        "sft.max_steps=3",
+        "sft.per_device_train_batch_size=2",
+        "sft.report_to=none",
+        "sft.optim=adamw_torch",
+    ]
+    recipe = small("finetuning", *changes)
+    (runs / "recipe.yaml").write_text(recipe.to_yaml())
+    script = ["scripts/sft.py", "--config", str(runs / "recipe.yaml"), "--role", "planner", "--runs", str(runs)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    accelerate = [str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file", f"accelerate_configs/{launch}.yaml"]
+    accelerate += ["--num_processes", "2", "--main_process_port", "0", "tests/planact_train/fsdp_on_cpu.py"]
+    command = [*(torchrun if launch == "ddp" else accelerate), *script]
+    done = subprocess.run(
+        command, cwd=REPO, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    [folder] = (runs / "models").glob("planner-*")
+    curve = json.loads((folder / "curve.json").read_text())
+    assert [(entry["step"], entry["plan_valid"]) for entry in curve if "plan_valid" in entry] == [(2, 0.0), (3, 0.0)]
+    assert [entry["step"] for entry in curve if "eval_loss" in entry] == [1, 2, 3]
