@@ -198,7 +198,7 @@ def test_two_processes_answer_together(launch, small, llama, runs):
         command, cwd=REPO, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    [folder] = (runs / "models").glob("planner-*")
-    curve = json.loads((folder / "curve.json").read_text())
+    [written] = (runs / "models").glob("planner-*/curve.json")
+    curve = json.loads(written.read_text())
     assert [(entry["step"], entry["plan_valid"]) for entry in curve if "plan_valid" in entry] == [(2, 0.0), (3, 0.0)]
     assert [entry["step"] for entry in curve if "eval_loss" in entry] == [1, 2, 3]
