@@ -1,11 +1,11 @@
 """vLLM itself, on the CPU (`make test-vllm`): a trained adapter is loaded into a running server and evaluated."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from planact.llm import Budget
-from planact.store import read_run
 from planact_eval.checkpoints import evaluate_checkpoints
 from planact_eval.players import open_models
 from planact_eval.runner import evaluate
@@ -76,15 +76,12 @@ def test_the_adapter_answers_otherwise_than_its_base_and_as_in_this_process(trai
         assert reply.usage.prompt_tokens == here[role].usage.prompt_tokens and reply.text == here[role].text
 
 
-def test_with_structured_outputs_even_noise_is_readable(trained):
+def test_with_structured_outputs_even_noise_begins_like_an_action(trained):
+    """A model that was never trained opens a quotation and does not close it, so that its answers are cut at the token limit."""
     recipe, runs, _ = trained
-    from dataclasses import replace
-
-    held = replace(recipe, serving=replace(recipe.serving, structured_outputs=True), agent=replace(recipe.agent, executor_max_tokens=200))
-    folder, summary, trajectories = evaluate(replace(held, eval=replace(held.eval, limit=2)), runs)
+    held = replace(recipe, serving=replace(recipe.serving, structured_outputs=True), eval=replace(recipe.eval, limit=2))
+    _, summary, trajectories = evaluate(held, runs)
     assert summary.planned == 2 and summary.error == 0
-    turns = [turn for trajectory in trajectories for turn in trajectory.turns]
-    whole = [turn for turn in turns if turn.executor.completion_tokens < 200]
-    assert whole and all(turn.action or "needs an element id" in turn.failure.message for turn in whole)
-    with read_run(folder / "run.sqlite") as store:
-        assert store.count("trajectory") == 2
+    starts = ('do(action="', 'exit(message="', "go_backward()", "go_forward()", "# Element: ", "# Note: ")
+    answers = [turn.response for trajectory in trajectories for turn in trajectory.turns]
+    assert answers and all(any(answer.startswith(start[: len(answer)]) for start in starts) for answer in answers)
