@@ -170,3 +170,15 @@ def read_elements(text: str, form: str) -> list[Element]:
         found = [(m["type"] or m["tag"], unescape(m["label"] or m["text"] or ""), m["id"]) for m in _TAGGED.finditer(text)]
         return [Element(_TAG_ROLES.get(kind, "clickable"), name, id_) for kind, name, id_ in found]
     return [Element(m["role"], m["name"], m["id"]) for m in _LINES[form].finditer(text)]
+
+
+def element_line(text: str, id: str) -> tuple[int, int] | None:
+    """Where the line of the element with an id stands in an observation text of any form, as (start, end); None when there is none.
+
+    Names cannot hold the quotes and brackets that each form puts around an id, so the forms are not mistaken for each other.
+    """
+    for pattern in (*_LINES.values(), _TAGGED):
+        if found := next((m for m in pattern.finditer(text) if m["id"] == id), None):
+            end = text.find("\n", found.start("id"))
+            return text.rfind("\n", 0, found.start("id")) + 1, len(text) if end < 0 else end
+    return None

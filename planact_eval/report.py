@@ -5,36 +5,21 @@ Page texts and model answers are hostile: everything is escaped, no script runs,
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from planact.actions import describe_action
-from planact.types import FINAL_OPS, Observation, Plan, PlanStep, StopReason, Trajectory, Turn
+from planact.types import Trajectory
 from planact_eval import table
-from planact_eval.metrics import planner_was_asked, tokens, verdict
+from planact_eval.episode_view import ENDINGS, episode_view, templates
+from planact_eval.metrics import verdict
 from planact_eval.plot import ladder, themed
 from planact_eval.table import Row
 
 MAX_EPISODES = 8
 MAX_PAIRS = 3
-MAX_TEXT = 20_000  # characters shown of one page or answer
-
-ENDINGS = {
-    StopReason.ANSWERED: "the executor stopped with an answer",
-    StopReason.INFEASIBLE: "the executor declared the task infeasible",
-    StopReason.MAX_TURNS: "the turn limit was reached",
-    StopReason.INVALID_ACTIONS: "too many unreadable or impossible actions in a row",
-    StopReason.REPEATED_ACTION: "the same action on the same page too often",
-    StopReason.TOKEN_BUDGET: "the episode's token limit was reached",
-    StopReason.TIME_LIMIT: "the episode's time limit was reached",
-    StopReason.ENV_ERROR: "the environment broke",
-    StopReason.MODEL_ERROR: "the model's endpoint failed",
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ def write_report(
     input gives the same bytes. Raises KeyError when a row has no episodes or no recipe.
     """
     svg = ladder(rows)
-    page = _jinja().get_template("report.html.jinja")
+    page = templates().get_template("report.html.jinja")
     html = page.render(
         title=title,
         subtitle=subtitle,
@@ -126,96 +111,4 @@ def _middle(found: Sequence[Trajectory]) -> Trajectory:
 
 def _pick_view(pick: Pick) -> dict:
     first = pick.episodes[0][1]
-    return {"why": pick.why, "intent": first.intent, "task": first.task_id, "episodes": [_episode_view(k, t) for k, t in pick.episodes]}
-
-
-def _episode_view(key: str, trajectory: Trajectory) -> dict:
-    """What the template shows of one episode."""
-    planned = any(planner_was_asked(turn) for turn in trajectory.turns)
-    return {
-        "row": key,
-        "trajectory": trajectory,
-        "verdict": verdict(trajectory),
-        "ending": ENDINGS[trajectory.stop_reason],
-        "plan_tokens": tokens(trajectory.planner_usage) if planned else None,
-        "act_tokens": tokens(trajectory.executor_usage),
-        "turns": [_turn_view(trajectory, i) for i in range(len(trajectory.turns))],
-    }
-
-
-def _turn_view(trajectory: Trajectory, i: int) -> dict:
-    turn = trajectory.turns[i]
-    before = trajectory.turns[i - 1].plan if i else Plan()
-    kind, words = _result(trajectory, i)
-    return {
-        "turn": turn,
-        "planner": _planner_view(turn, before) if planner_was_asked(turn) else None,
-        "page": _cut(turn.observation.text),
-        "response": _cut(turn.response),
-        "action": describe_action(turn.action) if turn.action else "",
-        "result": kind,
-        "result_words": words,
-    }
-
-
-def _planner_view(turn: Turn, before: Plan) -> dict:
-    """The planner's work of a turn: its plan, each step marked against the plan before."""
-    steps, removed = plan_changes(before, turn.plan)
-    changed = turn.plan != before
-    return {
-        "what": "no readable plan" if not turn.replanned else "plan" if not before else "new plan" if changed else "same plan again",
-        "steps": steps if turn.replanned and changed else [],
-        "removed": removed if turn.replanned else [],
-        "first": not before,
-        "raw": _cut(turn.plan_response),
-        "failure": turn.plan_failure.message if turn.plan_failure else "",
-    }
-
-
-def plan_changes(before: Plan, after: Plan) -> tuple[list[tuple[str, PlanStep]], list[PlanStep]]:
-    """The steps of `after`, each marked "kept" or "new", and the steps of `before` that are gone."""
-    old, new = [s.step for s in before.steps], [s.step for s in after.steps]
-    return [("kept" if s.step in old else "new", s) for s in after.steps], [s for s in before.steps if s.step not in new]
-
-
-def _result(trajectory: Trajectory, i: int) -> tuple[str, str]:
-    """What the action of turn `i` led to: ("end" | "error" | "same" | "page", words)."""
-    turn, last = trajectory.turns[i], i + 1 == len(trajectory.turns)
-    if turn.action and turn.action.op in FINAL_OPS:
-        return "end", "the episode ends here"
-    page = trajectory.final if last else trajectory.turns[i + 1].observation
-    if page is None or (last and trajectory.stop_reason == StopReason.ENV_ERROR):
-        return "error", trajectory.error or "nothing was recorded"
-    if page.error:
-        return "error", page.error
-    if page.text == turn.observation.text and page.url == turn.observation.url:
-        return "same", "the page did not change"
-    return "page", page_name(page)
-
-
-def page_name(page: Observation) -> str:
-    return f"{page.title} ({page.url})" if page.title else page.url
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n[{len(text) - MAX_TEXT} more characters are not shown]"
-
-
-def visible(value: object) -> object:
-    """A text with control, invisible and direction-changing characters spelled out; anything else as it is."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else f"\\u{ord(c):04x}" for c in value)
-
-
-def _jinja() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["page_name"] = page_name
-    return environment
+    return {"why": pick.why, "intent": first.intent, "task": first.task_id, "episodes": [episode_view(k, t) for k, t in pick.episodes]}

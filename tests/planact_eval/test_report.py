@@ -6,8 +6,6 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
-import pytest
-
 from planact.loop import run_episode
 from planact.recipe import Agent
 from planact.types import Action, FailureInfo, Observation, Op, Outcome, Plan, PlanStep, StopReason, Task, Trajectory, Turn, Usage
@@ -15,7 +13,7 @@ from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 from planact_eval.metrics import summarize
 from planact_eval.plot import ladder, themed
-from planact_eval.report import MAX_EPISODES, pick_episodes, plan_changes, visible, write_report
+from planact_eval.report import MAX_EPISODES, pick_episodes, write_report
 from planact_eval.table import Row
 
 HOSTILE = """<script>document.title='owned'</script></details></pre></main>"><img src=x onerror=alert(1)> {{ 7 * 7 }} \x1b[2J\u202e\ud800"""
@@ -101,12 +99,6 @@ def test_a_single_row_shows_what_it_has():
     assert pick_episodes({"r": []}) == ()
 
 
-def test_plan_changes():
-    marked, removed = plan_changes(plan("open", "read", "report"), plan("report", "report '7'"))
-    assert [(mark, s.step) for mark, s in marked] == [("kept", "report"), ("new", "report '7'")]
-    assert [s.step for s in removed] == ["open", "read"]
-
-
 def test_a_failed_episode_can_be_read(tmp_path):
     first, second = plan("open the order", "report it"), plan("report '42'")
     turns = (
@@ -128,7 +120,7 @@ def test_a_failed_episode_can_be_read(tmp_path):
     text = words(report(tmp_path, {"Dynamic": [failed]}))
     for expected in [
         "Title s 1 test (n=1, scorer s) date 2026-01-31",
-        "the intent of shop.1 Dynamic failure answer: expected 43",
+        "the intent of shop.1 Dynamic failure Scorer: answer: expected 43",
         "the executor stopped with an answer · 4 turns · 1 replan · 910 plan tokens · 1,234 act tokens",
         "The planner's plan open the order because of open the order report it because of report it The planner's raw answer",
         "1 click link 'home' The page it saw: The home (http://shop/home), 4 characters home click home → now on The order (http://shop/order)",
@@ -153,7 +145,7 @@ def test_a_broken_episode_says_what_broke(tmp_path):
             },
         )
     )
-    assert "error answer" in text and "No effect: the site is down" in text and "The end: the environment broke. the site is down" in text
+    assert "error Scorer: answer" in text and "No effect: the site is down" in text and "The end: the environment broke. the site is down" in text
     assert "the start page cannot be opened" in words(report(tmp_path, {"one": [unstarted]}))
 
 
@@ -199,19 +191,6 @@ def test_the_ladder_shows_every_row():
         assert f">{text}</text>" in svg
     inline = themed(svg)
     assert inline.startswith("<svg") and "#1b1f24" not in inline and "currentColor" in inline
-
-
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [
-        ("a\n\tb é 漢 🙂", "a\n\tb é 漢 🙂"),
-        ("\x1b[2J\x00", "\\u001b[2J\\u0000"),
-        ("\u202eab\u2066", "\\u202eab\\u2066"),
-        ("\ud800", "\\ud800"),
-    ],
-)
-def test_visible(text, seen):
-    assert visible(text) == seen
 
 
 def test_a_real_episode(tmp_path):
