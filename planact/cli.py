@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from planact.env import EnvError
@@ -24,6 +27,8 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # each long stage has one bar of its own
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,12 +63,24 @@ def require(recipe: Recipe, *sections: str) -> None:
 
 
 def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
-    """Run a stage; what a user can correct ends it with one clear message. Exit codes: 2 correct something, 3 budget, 130 Ctrl-C."""
+    """Run a stage; what a user can correct ends it with one clear message.
+
+    Exit codes: 2 correct something, 3 budget, 130 Ctrl-C, 143 SIGTERM, which batch systems send.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        """As Ctrl-C does, also where the shell has Ctrl-C ignored."""
+        asked.append(number)
+        interrupt = signal.getsignal(signal.SIGINT)
+        (interrupt if callable(interrupt) else signal.default_int_handler)(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         stage()
     except KeyboardInterrupt:
         print("\ninterrupted; what is done is kept, and the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(128 + (asked or [signal.SIGINT])[0]) from None
     except BudgetExceeded as error:
         print(f"stopped: {error}", file=sys.stderr)
         raise SystemExit(3) from None
@@ -71,6 +88,11 @@ def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
         fail(f"{error}\nmake it with: {command(error, args)}")
     except (RecipeError, StoreError, ModelError, EnvError, TrainingError) as error:
         fail(error)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        advice = "what is done is kept; make room and give the same command again"
+        fail(f"{error.filename or 'a file'} cannot be written ({error.strerror}); {advice}")
 
 
 def command(error: NotBuilt, args: argparse.Namespace) -> str:

@@ -36,19 +36,21 @@ def evaluate(
     retry_errors: bool = False,
     models: Mapping[str, str] | None = None,
     servers: Mapping[str, Endpoint] | None = None,
+    folder: Path | None = None,
 ) -> tuple[Path, Summary, list[Trajectory]]:
     """Run what has not been run yet. Returns the run folder, the summary over all planned episodes, and their trajectories.
 
     With `retry_errors`, episodes that the environment or a model's endpoint broke are run again, and the verdict of the
     new episode counts. `models` are played instead of the recipe's own, by role, e.g. a checkpoint; `servers` are where
-    models are served already. Raises NotBuilt when a trained role has no finished model.
+    models are served already. `folder` is the run's, instead of the one that its settings name; raises ConfigChanged when
+    it holds a run with other settings. Raises NotBuilt when a trained role has no finished model.
     """
     suite = load_suite(recipe.eval.suite)
     scorer_of(suite, recipe.eval.scorer)  # a wrong name is refused before a model is missed
     episodes = planned_episodes(recipe, suite)
     roles = models_of(recipe, runs, models)
     settings = eval_settings(recipe, suite, roles)
-    folder = eval_folder(recipe, suite, roles, runs)
+    folder = folder or eval_folder(recipe, suite, roles, runs)
     with RunStore.open(folder / STORE, settings) as store:
         todo = to_run(episodes, store, retry_errors)
         if todo:

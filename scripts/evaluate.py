@@ -21,7 +21,10 @@ def main() -> None:
     parser.add_argument("--role", choices=("planner", "executor"), help="what the checkpoints play; told by the name of their folder")
     parser.add_argument("--retry-errors", action="store_true", help="run episodes again that the environment or an endpoint broke")
     parser.add_argument("--max-usd", metavar="USD", help="dollars for planner, executor and judge; the same as --set eval.max_usd=USD")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="the run's folder, instead of the one that its settings name")
     args = parser.parse_args()
+    if args.run and args.checkpoint:
+        parser.error("--run names one run and every checkpoint is one of its own; leave out --run")
     if args.max_usd is not None:
         args.set.append(f"eval.max_usd={args.max_usd}")
     recipe = load_or_exit(args)
@@ -37,7 +40,7 @@ def main() -> None:
         from planact_eval.runner import evaluate
         from planact_eval.table import Row
 
-        folder, summary, trajectories = evaluate(recipe, args.runs, args.retry_errors)
+        folder, summary, trajectories = evaluate(recipe, args.runs, args.retry_errors, folder=args.run)
         row = Row(recipe.name, "", None, summary)
         print(write_table(folder, recipe.name, [row], {row.key: trajectories}, {row.key: recipe}))
 
