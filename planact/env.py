@@ -1,4 +1,8 @@
-"""What the loop needs of a world. Every suite implements this protocol; none is imported here."""
+"""What the loop needs of a world. Every suite implements this protocol; none is imported here.
+
+An environment may also have `async def evidence(self) -> dict`: what its episode leaves behind, to be scored again without the
+world (planact_envs.evidence). It is asked after `score` and before `close`.
+"""
 
 from __future__ import annotations
 

@@ -9,11 +9,14 @@ What is found is never shown whole.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 MIN_VALUE = 8  # characters; a shorter value of a variable is a word that any page may hold
+HIDDEN = "[hidden]"  # stands where a secret was
 SHOWN = 4  # characters of a secret that may be shown, and never more than a quarter of it
 _SECRET_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$|PASSWORD", re.I)
 
@@ -41,6 +44,10 @@ _KINDS = [
 ]
 
 
+_REST = re.compile(r"[\w.~+/=-]*", re.A)  # the patterns end where a secret is certain, and not where it ends
+_KEY_BODY = re.compile(r"[^-]*")
+
+
 @dataclass(frozen=True)
 class Secret:
     kind: str
@@ -63,6 +70,27 @@ def secrets_in(text: str, own: Mapping[str, str]) -> Iterator[Secret]:
     for name, value in own.items():
         if value in text:
             yield Secret(f"value of {name}", _begin(value))
+
+
+def hide(text: str, own: Mapping[str, str]) -> str:
+    """`text` without what `secrets_in` finds in it; values of `own` also as addresses, forms and HTML spell them."""
+    for kind, literal, pattern in _KINDS:
+        if literal in text:
+            text = "".join(_without(text, pattern, _KEY_BODY if kind == "private key" else _REST))
+    for value in sorted(own.values(), key=len, reverse=True):
+        for spelled in {value, quote(value, safe=""), quote_plus(value), html.escape(value)}:
+            text = text.replace(spelled, HIDDEN)
+    return text
+
+
+def _without(text: str, pattern: re.Pattern[str], rest: re.Pattern[str]) -> Iterator[str]:
+    """The pieces of `text`, with HIDDEN for each secret: what the pattern finds, and the `rest` that follows it."""
+    position = 0
+    for match in pattern.finditer(text):
+        if match.start(1) >= position:
+            yield text[position : match.start(1)] + HIDDEN
+            position = rest.match(text, match.end(1)).end()
+    yield text[position:]
 
 
 def _begin(secret: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from planact.layout import STORE, NotBuilt, write_json
 from planact.llm import LLM, Budget
@@ -19,6 +20,7 @@ from planact.recipe import Endpoint, Recipe, RecipeError
 from planact.spending import note_spent, spent
 from planact.store import RunStore, read_run
 from planact.types import Trajectory, from_dict, to_dict
+from planact_envs import evidence
 from planact_envs.suites import Suite, World, load_suite, scorer_of
 from planact_eval.live import Live
 from planact_eval.metrics import BROKEN, Summary, summarize
@@ -104,9 +106,10 @@ async def _run(
             try:
                 seed = recipe.seed + episode.repeat
                 trajectory = await run_episode(episode.task, env, recipe.agent, models["executor"], models.get("planner"), seed=seed)
+                left = await evidence.collect(env, trajectory)
             finally:
                 await env.close()
-            keep(store, episode, trajectory)
+            keep(store, episode, trajectory, left)
             live.add(trajectory)
             bar.update(live.note())
 
@@ -117,13 +120,15 @@ async def _run(
             note_spent(store, budget.spent)
 
 
-def keep(store: RunStore, episode: Planned, trajectory: Trajectory) -> None:
-    """Store an episode's trajectory; one that it takes the place of stays beside it."""
+def keep(store: RunStore, episode: Planned, trajectory: Trajectory, left: Mapping[str, Any] | None = None) -> None:
+    """Store an episode's trajectory and the evidence that it left; a trajectory that it takes the place of stays beside it."""
     before = store.get(episode.key, KIND)
     with store.together():
         if before is not None:
             store.put(f"{episode.key} {store.count(REPLACED)}", before, REPLACED)
         store.put(episode.key, to_dict(trajectory), KIND, replace=before is not None)
+        if left is not None:
+            store.put(episode.key, left, evidence.KIND, replace=True)
 
 
 def describe(recipe: Recipe, runs: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Awaitable, Callable
 
 from planact.env import EnvError
 from planact.types import Action, Observation, Outcome, Task
@@ -51,14 +51,13 @@ class ChromiumMiniwebEnv:
         return await self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        async def fetch(url: str) -> str:
-            try:
-                return await self.session.fetch(url)
-            except ActionFailed:  # an empty tab shows nothing
-                return ""
-
         url = self.session.page.url
-        return await scorer.score(self.task.eval, answer=answer, url=url, start=self.start, end=self.database, fetch=fetch)
+        return await scorer.score(self.task.eval, answer=answer, url=url, start=self.start, end=self.database, fetch=self._fetch)
+
+    async def evidence(self) -> dict[str, Any]:
+        """For scoring the episode again (planact_envs.evidence)."""
+        url = self.session.page.url
+        return await scorer.evidence(self.task.eval, url=url, start=self.start, end=self.database, fetch=self._fetch)
 
     async def close(self) -> None:
         if self.session:
@@ -68,6 +67,12 @@ class ChromiumMiniwebEnv:
             self.episodes.close(self.episode)
             self.database.close()
             self.database = None
+
+    async def _fetch(self, url: str) -> str:
+        try:
+            return await self.session.fetch(url)
+        except ActionFailed:  # an empty tab shows nothing
+            return ""
 
     async def _observe(self, error: str = "") -> Observation:
         picture = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from planact.env import EnvError
 from planact.types import Action, Observation, Outcome, Task
@@ -42,18 +43,24 @@ class MiniwebEnv:
         return self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        async def fetch(url: str) -> str:
-            try:
-                return await self.browser.fetch(url)
-            except ActionFailed:  # an empty tab shows nothing
-                return ""
+        url = self.browser.tab.url
+        return await scorer.score(self.task.eval, answer=answer, url=url, start=self.start, end=self.database, fetch=self._fetch)
 
-        return await scorer.score(self.task.eval, answer=answer, url=self.browser.tab.url, start=self.start, end=self.database, fetch=fetch)
+    async def evidence(self) -> dict[str, Any]:
+        """For scoring the episode again (planact_envs.evidence)."""
+        url = self.browser.tab.url
+        return await scorer.evidence(self.task.eval, url=url, start=self.start, end=self.database, fetch=self._fetch)
 
     async def close(self) -> None:
         if self.browser:
             self.database.close()
             self.browser = None
+
+    async def _fetch(self, url: str) -> str:
+        try:
+            return await self.browser.fetch(url)
+        except ActionFailed:  # an empty tab shows nothing
+            return ""
 
     def _observe(self, error: str = "") -> Observation:
         tab = self.browser.tab

@@ -13,6 +13,7 @@ from typing import Any, Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from planact.types import Outcome
+from planact_envs.evidence import Evidence, kept
 from planact_envs.miniweb.database import Difference, Row, connect, difference, frozen
 from planact_envs.page import Node, read_html
 
@@ -26,7 +27,15 @@ async def score(
 ) -> Outcome:
     """Judge an episode. The reason says everything that did not match.
 
-    `answer` is what the agent reported, `url` the page it ended on, `start` and `end` the world before and after, and
+    `start` and `end` are the world before and after; for the rest see `verdict`.
+    """
+    return await verdict(task_eval, answer=answer, url=url, changes=changes(start, end), fetch=fetch)
+
+
+async def verdict(task_eval: Mapping[str, Any], *, answer: str, url: str, changes: Difference, fetch: Fetch) -> Outcome:
+    """Judge an episode by what it left behind. The reason says everything that did not match.
+
+    `answer` is what the agent reported, `url` the page it ended on, `changes` what it did to the database, and
     `fetch(url)` gives the HTML (or the plain text) of a page at the end. An answer to a task that asks for none is
     ignored, and without an evaluation nothing can be said. Raises ValueError for an evaluation type that does not exist.
     """
@@ -42,7 +51,7 @@ async def score(
         faults += url_faults(task_eval["reference_url"], url)
     if "program_html" in task_eval["eval_types"]:
         faults += await page_faults(task_eval["program_html"], url, fetch)
-    faults += database_faults(task_eval["database"], start, end)
+    faults += database_faults(task_eval["database"], changes)
     return Outcome(success=not faults, scorer=SCORER, reason="; ".join(faults))
 
 
@@ -89,11 +98,25 @@ def page_key(url: str) -> tuple[str, str, str]:
     return parts.netloc.lower(), parts.path.rstrip("/"), query
 
 
+async def evidence(
+    task_eval: Mapping[str, Any], *, url: str, start: sqlite3.Connection | bytes, end: sqlite3.Connection, fetch: Fetch
+) -> dict[str, Any]:
+    """What `verdict` needs when the world is gone, to be stored: the pages that it reads, the last one, and what changed."""
+    addresses = dict.fromkeys([url, *(page_address(check, url) for check in task_eval.get("program_html", ()))])
+    pages = {address: await fetch(address) for address in addresses}
+    return kept(Evidence(url, pages, database=changes(start, end)), {})
+
+
+def page_address(check: Mapping[str, Any], last: str) -> str:
+    """The page that a check reads: the address "last" stands for the one that the episode ended on."""
+    return last if check["url"] == "last" else check["url"]
+
+
 async def page_faults(checks: list[Mapping[str, Any]], last: str, fetch: Fetch) -> list[str]:
-    """What the pages do not show. The address "last" stands for the page that the episode ended on."""
+    """What the pages do not show."""
     faults = []
     for check in checks:
-        address = last if check["url"] == "last" else check["url"]
+        address = page_address(check, last)
         text = visible_text(await fetch(address))
         missing = [wanted for wanted in check["required_contents"]["must_include"] if not contains(text, wanted)]
         faults += [f"page {address}: {wanted!r} is not shown" for wanted in missing]
@@ -113,17 +136,20 @@ def visible_text(html: str) -> str:
     return " ".join(found)
 
 
-def database_faults(expected: Difference, start: sqlite3.Connection | bytes, end: sqlite3.Connection) -> list[str]:
+def changes(start: sqlite3.Connection | bytes, end: sqlite3.Connection) -> Difference:
+    """What an episode did to the world."""
     before = connect(start) if isinstance(start, bytes) else start
     try:
-        actual = difference(before, end)
+        return difference(before, end)
     finally:
         if before is not start:
             before.close()
-    tables = sorted({*expected, *actual})
+
+
+def database_faults(expected: Difference, actual: Difference) -> list[str]:
     return [
         fault
-        for table in tables
+        for table in sorted({*expected, *actual})
         for kind in ("added", "removed", "changed")
         for fault in row_faults(f"{table} {kind}", expected.get(table, {}).get(kind, []), actual.get(table, {}).get(kind, []))
     ]

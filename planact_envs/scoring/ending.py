@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from planact.llm import LLM
@@ -18,9 +18,17 @@ class Unscorable(ValueError):
 
 
 @dataclass(frozen=True)
+class SavedPage:
+    """Stands for the tab of an episode that is long over: its address is known, and no page can be read any more."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Ending:
     answer: str  # what the agent reported, "" when nothing
-    page: Page  # the tab that the episode ended on
+    page: Page | SavedPage  # the tab that the episode ended on
     sites: Sites
     judge: LLM | None = None
     events: Sequence[Mapping[str, Any]] = ()  # network events as HAR entries, in order
+    readings: dict[str, str] = field(default_factory=dict)  # what page checks have read, by `planact_envs.evidence.reading_key`

@@ -38,10 +38,11 @@ class Question:
         return [{"role": "user", "content": self.text}]
 
 
-def same_meaning(question: str, reference: str, answer: str) -> Question:
-    """Whether an answer, or what a page shows, means the same as the reference; "partially" is no."""
+def same_meaning(question: str, reference: str, answer: str, partial: bool = False) -> Question:
+    """Whether an answer, or what a page shows, means the same as the reference; "partially" is no unless `partial`."""
     text = SAME_MEANING.format(question=question, reference=reference, answer=answer)
-    return Question("fuzzy_match", text, lambda reply: verdict(reply, yes="correct", no=("incorrect", "partially correct")))
+    no = ("incorrect",) if partial else ("incorrect", "partially correct")
+    return Question("fuzzy_match", text, lambda reply: verdict(reply, yes="correct", no=no))
 
 
 def same_reason(question: str, reference: str, answer: str) -> Question:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import operator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Mapping
@@ -15,8 +16,9 @@ from playwright.async_api import Error as PlaywrightError
 
 from planact.env import EnvError
 from planact.types import Outcome, Task
+from planact_envs.evidence import reading_key
 from planact_envs.judging import ask_judge
-from planact_envs.scoring.ending import Ending, Unscorable
+from planact_envs.scoring.ending import Ending, SavedPage, Unscorable
 from planact_envs.scoring.functions import call
 from planact_envs.scoring.locator import READ, UnknownLocator, parse_click, parse_locator
 from planact_envs.scoring.questions import Question, same_meaning, same_reason
@@ -41,6 +43,8 @@ class Rules:
     answer_choices: bool  # " |OR| " in the reference of an answer separates choices
     one_question: bool  # several references of a fuzzy match are asked in one question, else each in its own
     unescape: bool = False  # HTML entities in what a page check reads are resolved
+    same: Callable[[str, str], bool] = operator.eq  # what an exact match is, of two cleaned texts
+    partial: bool = False  # a judge's "partially correct" is a yes
 
 
 async def score(rules: Rules, task: Task, ending: Ending) -> Outcome:
@@ -88,7 +92,7 @@ async def answer_check(rules: Rules, task: Task, ending: Ending) -> Findings:
     answer = rules.clean(ending.answer)
     for kind, value in (task.eval["reference_answers"] or {}).items():
         if kind == "exact_match" and isinstance(value, str):
-            if rules.clean(value) != rules.clean(answer):
+            if not rules.same(rules.clean(value), rules.clean(answer)):
                 faults.append(f"answer: expected {value!r}, got {ending.answer!r}")
         elif kind == "must_include" and isinstance(value, list):
             for wanted in value:
@@ -118,7 +122,7 @@ def fuzzy(rules: Rules, task: Task, value: list[str] | str, answer: str) -> Find
 
 def meanings(rules: Rules, task: Task, references: list[str], text: str) -> list[Question]:
     asked = [", ".join(references)] if rules.one_question else references
-    return [same_meaning(task.intent, reference, text) for reference in asked]
+    return [same_meaning(task.intent, reference, text, rules.partial) for reference in asked]
 
 
 async def url_check(rules: Rules, task: Task, ending: Ending) -> Findings:
@@ -132,18 +136,18 @@ async def page_check(rules: Rules, task: Task, ending: Ending) -> Findings:
     faults: list[str] = []
     questions: list[Question] = []
     for target in task.eval["program_html"]:
-        text = await in_time(page_text(target, ending), target)
+        text = await reading(target, ending)
         text = html.unescape(text) if rules.unescape else text
         required = target["required_contents"]
         where = f"page {target['url']}: {target['locator'] or 'its HTML'}"
         if isinstance(required.get("exact_match"), str):
-            if rules.clean(required["exact_match"]) != rules.clean(text):
+            if not rules.same(rules.clean(required["exact_match"]), rules.clean(text)):
                 faults.append(f"{where}: expected {required['exact_match']!r}, got {text[:200]!r}")
         elif isinstance(required.get("must_include"), list):
             missing = [w for w in required["must_include"] if not any(included(rules, choice, text, False) for choice in w.split(OR))]
             faults += [f"{where}: {wanted!r} is not there" for wanted in missing]
         elif isinstance(required.get("fuzzy_match"), list):
-            questions.append(same_meaning(task.intent, ", ".join(required["fuzzy_match"]), text))
+            questions.append(same_meaning(task.intent, ", ".join(required["fuzzy_match"]), text, rules.partial))
         else:
             raise Unscorable(f"required contents {required!r}")
     return faults, questions
@@ -151,6 +155,16 @@ async def page_check(rules: Rules, task: Task, ending: Ending) -> Findings:
 
 def included(rules: Rules, wanted: str, text: str, alone: bool) -> bool:
     return rules.includes(rules.clean(wanted), rules.clean(text), alone)
+
+
+async def reading(target: Mapping[str, Any], ending: Ending) -> str:
+    """What a check reads. It is read once, and what was read when the episode ended stands for a page that is gone."""
+    key = reading_key(target)
+    if key not in ending.readings:
+        if isinstance(ending.page, SavedPage):
+            raise Unscorable(f"it needs the page {target['url']}, which was not saved")
+        ending.readings[key] = await in_time(page_text(target, ending), target)
+    return ending.readings[key]
 
 
 async def in_time(reading: Awaitable[str], target: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Iterator
 
 from playwright.async_api import Error as PlaywrightError
 
@@ -18,10 +18,12 @@ from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browsers
 from planact_envs.chromium.session import ChromiumSession
 from planact_envs.chromium.tab import Limits
-from planact_envs.scoring import browsergym, vab, verified
-from planact_envs.scoring.ending import Ending
+from planact_envs.evidence import Evidence, kept
+from planact_envs.scoring import browsergym, rules, vab, verified
+from planact_envs.scoring.ending import Ending, Unscorable
+from planact_envs.scoring.locator import UnknownLocator
 from planact_envs.webarena.login import Logins
-from planact_envs.webarena.network import NetworkRecorder
+from planact_envs.webarena.network import NetworkRecorder, storable
 from planact_envs.webarena.reset import reset_sites
 from planact_envs.webarena.sites import PUBLISHED, Sites, hosts_of, needed_sites, require_answers, sites_from_environment
 from planact_envs.webarena.tasks import load_tasks
@@ -36,6 +38,7 @@ SCORERS: dict[str, Callable[[Task, Ending], Awaitable[Outcome]]] = {
     "webarena": browsergym.score_webarena,
     verified.NAME: verified.score,
 }
+SESSION = 16  # characters of a cookie's value that signs in; shorter ones are words that pages show too (ours)
 LIMITS = Limits(navigation=60.0, action=20.0)  # seconds; ours: Magento and GitLab take long on the first visit
 
 
@@ -84,6 +87,7 @@ class WebArenaEnv:
         self.world, self.sites, self.logins, self.open_session = world, sites, logins, open_session
         self.session: ChromiumSession | None = None
         self.recorder: NetworkRecorder | None = None
+        self.readings: dict[str, str] = {}  # what page checks have read since the episode ended
 
     async def reset(self, task: Task) -> Observation:
         await self.close()
@@ -93,7 +97,7 @@ class WebArenaEnv:
             shutil.rmtree(self.world.screenshots / task.id, ignore_errors=True)
         with browser_faults():
             self.session = await self.open_session(storage_state=await self.logins.state(_login(task)))
-            self.recorder = NetworkRecorder(self.session.context) if self.world.scorer == verified.NAME else None
+            self.recorder = NetworkRecorder(self.session.context)
             if place := task.eval.get("geolocation"):
                 await self.session.context.grant_permissions(["geolocation"])
                 await self.session.context.set_geolocation(place)
@@ -123,9 +127,34 @@ class WebArenaEnv:
     async def score(self, answer: str) -> Outcome:
         if not self.task.eval:
             return Outcome(None, self.world.scorer, "the task has no evaluation")
+        self.readings = {}
         with browser_faults():
-            events = await self.recorder.entries() if self.recorder else ()
-            return await SCORERS[self.world.scorer](self.task, Ending(answer, self.session.page, self.sites, self.world.judge, events))
+            self.events = await self.recorder.entries_in_time()  # before page checks make requests of their own
+            if self.events is None and self.world.scorer == verified.NAME:
+                raise EnvError("the network events cannot be told: an answer of a site is still on its way")
+            ending = Ending(answer, self.session.page, self.sites, self.world.judge, self.events or (), self.readings)
+            return await SCORERS[self.world.scorer](self.task, ending)
+
+    async def evidence(self) -> dict[str, Any]:
+        """For scoring the episode again (planact_envs.evidence): every check of the task is read, whether the scorer needed it or not."""
+        if not self.task.eval:
+            return {}
+        with browser_faults():
+            page, context = self.session.page, self.session.context
+            url, html, left_out = page.url, await rules.in_time(page.content(), {"url": "last"}), []
+            ending = Ending("", page, self.sites, readings=self.readings)
+            for check in self.task.eval["program_html"]:
+                try:
+                    await rules.reading(check, ending)
+                except (EnvError, Unscorable, UnknownLocator) as error:
+                    left_out.append(f"page {check['url']}: {error}")
+            secrets = {f"password of {site}": account.password for site, account in self.sites.accounts.items()}
+            secrets |= {f"header {name}": value for name, value in self.sites.headers.items()}
+            secrets |= {
+                f"cookie {cookie['name']}": cookie["value"] for cookie in await context.cookies() if len(cookie["value"]) >= SESSION
+            }
+        events = None if self.events is None else storable(self.events, self.sites.headers)
+        return kept(Evidence(url, {url: html}, self.readings, events, sites=self.sites.urls, left_out=tuple(left_out)), secrets)
 
     async def close(self) -> None:
         if self.session:

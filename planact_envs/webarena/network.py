@@ -1,15 +1,41 @@
-"""The network events of an episode as HAR entries, for the scorer of webarena-verified. They stay in memory: they hold what was typed."""
+"""The network events of an episode as HAR entries, for the scorer of webarena-verified.
+
+They hold what was typed and what signs in; `storable` is what of them may be written down.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, Request
 from playwright.async_api import Error as PlaywrightError
 
+from planact_envs.evidence import without_passwords
+
 SECRET = frozenset({"authorization", "cookie"})  # request headers that nothing is scored by
 MAX_BODY = 1_000_000  # bytes of a JSON answer that is kept
+PATIENCE = 20.0  # seconds for answers that are on their way when an episode ends; ours
+ASSETS = (
+    ".css",
+    ".js",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".svg",
+    ".woff",
+    ".woff2",
+    ".ttf",
+    ".ico",
+    ".webp",
+)  # webarena-verified looks at none
+MESSAGES = "mage-messages"  # the one cookie that tasks are scored by: what Magento tells its user
+BODIES = ("postData", "content")
+_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|session", re.I)
 
 
 class NetworkRecorder:
@@ -41,6 +67,31 @@ class NetworkRecorder:
         while self._pending:
             await asyncio.wait(self._pending)
         return [self._entries[request] for request in self._begun if request in self._entries]
+
+    async def entries_in_time(self) -> list[dict[str, Any]] | None:
+        """The entries; None when a site does not finish an answer within PATIENCE."""
+        try:
+            return await asyncio.wait_for(self.entries(), PATIENCE)
+        except TimeoutError:
+            return None
+
+
+def storable(entries: Sequence[Mapping[str, Any]], secret: Collection[str]) -> tuple[dict[str, Any], ...]:
+    """The entries that are scored by, without cookies, without headers that sign in and those named in `secret`, without passwords."""
+    hidden = {name.lower() for name in secret}
+
+    def clean(message: Mapping[str, Any]) -> dict[str, Any]:
+        headers = [pair for pair in message["headers"] if not _SECRET_HEADER.search(pair["name"]) and pair["name"].lower() not in hidden]
+        bodies = {name: message[name] | {"text": without_passwords(message[name]["text"])} for name in BODIES if name in message}
+        return {**message, "headers": headers, **bodies}
+
+    found = []
+    for entry in entries:
+        if not urlsplit(entry["request"]["url"]).path.endswith(ASSETS):
+            response = clean(entry["response"])
+            cookies = [cookie for cookie in response.get("cookies", ()) if cookie["name"] == MESSAGES]
+            found.append({**entry, "request": clean(entry["request"]), "response": response | {"cookies": cookies}})
+    return tuple(found)
 
 
 async def entry_of(request: Request) -> dict[str, Any]:
