@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import AsyncIterator, Callable
+from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Mapping
 
 from planact.env import Env
 from planact.llm import LLM
 from planact.recipe import RecipeError
-from planact.types import Op, Task
+from planact.types import Op, Outcome, Task
+
+if TYPE_CHECKING:
+    from planact_envs.evidence import Saved
 
 GROUP = "planact.suites"
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -37,6 +40,7 @@ class World:
 
 
 MakeEnv = Callable[[], Env]
+OfflineScorer = Callable[["Saved"], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Suite:
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
     locate: Callable[[str], str] = lambda url: url  # where a page of an imported episode is here, so that both are of one site
+    offline: Callable[[], Mapping[str, OfflineScorer]] = dict  # scorers of saved episodes by name (planact_envs.evidence)
 
 
 def load_suite(name: str) -> Suite:
@@ -102,6 +107,11 @@ def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb.teacher import ScriptedTeacher
     from planact_envs.miniweb.teacher.knowledge import task_of
 
+    def offline() -> Mapping[str, OfflineScorer]:
+        from planact_envs.miniweb.offline import scorers
+
+        return scorers()
+
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         from planact_envs.miniweb.env import MiniwebEnv
@@ -117,6 +127,7 @@ def _miniweb(name: str) -> Suite:
         ScriptedTeacher,
         oracle=tasks.oracle,
         task_of=task_of,
+        offline=offline,
     )
 
 
@@ -148,7 +159,13 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, splits=tasks.SPLITS[name], locate=locate)
+    def offline() -> Mapping[str, OfflineScorer]:
+        from planact_envs.webarena.offline import SCORERS
+
+        return SCORERS
+
+    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": offline}
+    return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, **more)
 
 
 def _webvoyager() -> Suite:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planact.actions import answer_pattern
+from planact.cache import ResponseCache
 from planact.endpoint import EndpointLLM
 from planact.llm import LLM, Budget
 from planact.recipe import Endpoint, Recipe, RecipeError
@@ -76,10 +77,12 @@ async def open_judge(recipe: Recipe, budget: Budget) -> AsyncIterator[LLM | None
         yield judge
 
 
-def open_endpoint(role: str, endpoint: Endpoint, budget: Budget, extra_body: dict[str, Any] | None = None) -> EndpointLLM:
+def open_endpoint(
+    role: str, endpoint: Endpoint, budget: Budget, extra_body: dict[str, Any] | None = None, cache: ResponseCache | None = None
+) -> EndpointLLM:
     """A client, to be used in `async with`. Raises RecipeError when the endpoint cannot be used with the budget."""
     try:
-        return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body)
+        return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body, cache=cache)
     except ValueError as error:
         raise RecipeError(f"endpoints.{role}: {error}") from error
 
