@@ -3,7 +3,7 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 EXTRAS := data,train,eval,envs
-DEV_EXTRAS := $(EXTRAS),browser,browsergym,dev,langgraph
+DEV_EXTRAS := $(EXTRAS),browser,browsergym,dev,langgraph,qlora
 PINS := setup.cfg constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
