@@ -99,7 +99,7 @@ def turn_view(trajectory: Trajectory, i: int, limit: int, picture: Picture) -> d
     thought, answer = split_thinking(turn.response)
     return {
         "turn": turn,
-        "planner": _planner_view(turn, before) if planner_was_asked(turn) else None,
+        "planner": _planner_view(turn, before, limit) if planner_was_asked(turn) else None,
         "page": page_view(turn.observation.text, turn.action.element if turn.action else "", limit),
         "picture": picture(turn.observation),
         "thought": cut(thought, limit),
@@ -111,7 +111,7 @@ def turn_view(trajectory: Trajectory, i: int, limit: int, picture: Picture) -> d
     }
 
 
-def _planner_view(turn: Turn, before: Plan) -> dict[str, Any]:
+def _planner_view(turn: Turn, before: Plan, limit: int) -> dict[str, Any]:
     """The planner's work of a turn: its plan, each step marked against the plan before."""
     changed = turn.plan != before
     thought, answer = split_thinking(turn.plan_response)
@@ -119,8 +119,8 @@ def _planner_view(turn: Turn, before: Plan) -> dict[str, Any]:
         "what": "no readable plan" if not turn.replanned else "plan" if not before else "new plan" if changed else "same plan again",
         "changes": plan_changes(before, turn.plan) if turn.replanned and changed else (),
         "first": not before,
-        "thought": cut(thought),
-        "raw": cut(answer),
+        "thought": cut(thought, limit),
+        "raw": cut(answer, limit),
         "failure": turn.plan_failure.message if turn.plan_failure else "",
         "price": price(turn.planner),
     }
