@@ -2,15 +2,21 @@
 
 The first rule that holds names the kind:
 
-    model, environment, unscored   the endpoint failed, the world broke, or nobody could judge: no failure of the agent
+    model, environment, judge   the endpoint failed, the world broke, or no judge gave a verdict: no failure of the agent
     format       no plan could be read, or the episode ended on answers without a readable action
     loop         the same action on the same page, until that or a limit ended the episode
     grounding    actions that could not be carried out ended the episode or came last; or all values of the request were
                  used in forms and the outcome is wrong nevertheless, so that they went to the wrong place
     limits       the episode was cut off while it went on
-    planning     the agent ended it itself: it gave up, left out a value of the request, the answer to a question or the sending
-                 of a form, or did nothing that has a result
+    planning     the agent went on without using anything that the request names until it was cut off; or it ended it itself: it
+                 gave up, left out a value of the request, the answer to a question or the sending of a form, or did nothing
+                 that has a result
     observation  the agent answered, after it had seen what the request names: the page was misread
+    unknown      something was changed, the outcome is wrong, and the request names no value to tell by
+
+Elsewhere planning errors, grounding errors and observation misunderstanding are planning, grounding and observation here; being
+stuck is loop, and budget is limits. Those of CERTAIN are told by how the episode ended; the others are a guess, for which a
+model can be asked too (planact_eval.failure_judge), and docs/failure_sample says how good it is.
 
 The evidence says what was done and never what would have been right: a scorer's reasons state reference answers.
 """
@@ -18,13 +24,17 @@ The evidence says what was done and never what would have been right: a scorer's
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from planact.actions import describe_action
-from planact.types import FailureInfo, Op, StopReason, Trajectory, Turn
+from planact.types import Action, FailureInfo, Op, StopReason, Trajectory, Turn
 
-KINDS = ("planning", "grounding", "observation", "loop", "format", "limits")
-UNSCORED = ("environment", "model", "unscored")
+UNKNOWN = "unknown"
+KINDS = ("planning", "grounding", "observation", "loop", "format", "limits", UNKNOWN)
+UNSCORED = ("environment", "model", "judge")
+CERTAIN = ("loop", "format", *UNSCORED)
 LIMITS = (StopReason.MAX_TURNS, StopReason.TOKEN_BUDGET, StopReason.TIME_LIMIT)
+STUCK = 3  # trailing turns that do again what was done, from which an episode that was cut off was stuck; ours
 MAX_EVIDENCE = 200  # characters of a page's or a model's text in a sentence; ours
 
 _BROKEN = {StopReason.MODEL_ERROR: "model", StopReason.ENV_ERROR: "environment"}
@@ -43,7 +53,7 @@ def explain(trajectory: Trajectory) -> FailureInfo | None:
     if trajectory.outcome.success:
         return None
     if trajectory.outcome.success is None or trajectory.stop_reason in _BROKEN:
-        kind = _BROKEN.get(trajectory.stop_reason, "unscored")
+        kind = _BROKEN.get(trajectory.stop_reason, "judge")
         return FailureInfo(kind, _cut(trajectory.error or "there is no verdict"))
     rules = (_format, _loop, _grounding, _limits, _answered, _ended)
     return next(failure for rule in rules if (failure := rule(trajectory)))
@@ -60,13 +70,23 @@ def _format(trajectory: Trajectory) -> FailureInfo | None:
 
 
 def _loop(trajectory: Trajectory) -> FailureInfo | None:
-    """Half of the turns or more repeat an earlier one, where a limit ended the episode."""
+    """Half of the turns or more repeat an earlier one, or the last ones do, where a limit ended the episode."""
     turns = trajectory.turns
-    repeated = len(turns) - len({(turn.action, turn.observation.text) for turn in turns})
-    at_limit = trajectory.stop_reason in LIMITS and repeated and 2 * repeated >= len(turns)
+    again = _repeats(turns)
+    at_limit = trajectory.stop_reason in LIMITS and any(again) and (2 * sum(again) >= len(turns) or all(again[-STUCK:]))
     if trajectory.stop_reason == StopReason.REPEATED_ACTION or at_limit:
-        return FailureInfo("loop", f"{repeated} of {len(turns)} turns repeat an action on the same page; the last: {_act(turns[-1])}")
+        return FailureInfo("loop", f"{sum(again)} of {len(turns)} turns repeat an action on the same page; the last: {_act(turns[-1])}")
     return None
+
+
+def _repeats(turns: Sequence[Turn]) -> list[bool]:
+    """For each turn whether its action was done before on a page with the same text."""
+    done: set[tuple[Action | None, str]] = set()
+    again = []
+    for turn in turns:
+        again.append((turn.action, turn.observation.text) in done)
+        done.add((turn.action, turn.observation.text))
+    return again
 
 
 def _grounding(trajectory: Trajectory) -> FailureInfo | None:
@@ -81,9 +101,13 @@ def _grounding(trajectory: Trajectory) -> FailureInfo | None:
 
 
 def _limits(trajectory: Trajectory) -> FailureInfo | None:
-    if trajectory.stop_reason in LIMITS:
-        return FailureInfo("limits", f"cut off after {len(trajectory.turns)} turns ({trajectory.stop_reason})")
-    return None
+    if trajectory.stop_reason not in LIMITS:
+        return None
+    turns = trajectory.turns
+    values = _values(trajectory.intent)
+    if turns and values and len(_missing(trajectory.intent, "\n".join(map(_act, turns)))) == len(values):
+        return FailureInfo("planning", f"cut off after {len(turns)} turns ({trajectory.stop_reason}), and none used {values[0]!r}")
+    return FailureInfo("limits", f"cut off after {len(turns)} turns ({trajectory.stop_reason})")
 
 
 def _answered(trajectory: Trajectory) -> FailureInfo | None:
@@ -111,6 +135,8 @@ def _ended(trajectory: Trajectory) -> FailureInfo:
         return FailureInfo("planning", f"ended on the page {_cut(page)!r} without an answer and without having changed anything")
     if changing[-1].action.op in _FILLS and changing[-1] is turns[-2]:
         return FailureInfo("planning", f"ended before what was filled in was sent: {_act(changing[-1])}")
+    if not _values(trajectory.intent):
+        return FailureInfo(UNKNOWN, f"the request names no value, and the outcome is wrong; the last change: {_act(changing[-1])}")
     return FailureInfo("grounding", f"every value of the request was used, the last in {_act(changing[-1])}, and the outcome is wrong")
 
 
@@ -118,10 +144,14 @@ def _changes(turn: Turn) -> bool:
     return turn.action.op in _FILLS or (turn.action.op == Op.CLICK and "button" in turn.action.target)
 
 
+def _values(intent: str) -> list[str]:
+    """Values of the request: quoted texts and words with digits."""
+    return [a or b or c for a, b, c in _VALUES.findall(intent)]
+
+
 def _missing(intent: str, text: str) -> list[str]:
-    """Values of the request (quoted texts, words with digits) that do not stand in `text`."""
-    values = (a or b or c for a, b, c in _VALUES.findall(intent))
-    return [value for value in values if not _stands_in(value, text)]
+    """Values of the request that do not stand in `text`."""
+    return [value for value in _values(intent) if not _stands_in(value, text)]
 
 
 def _stands_in(value: str, text: str) -> bool:

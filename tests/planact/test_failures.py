@@ -49,7 +49,11 @@ CASES = [
     ("planning", "used '286'", failed((LINK, START), (OPEN, START, "no element 1"), (STOP, PRODUCT))),
     ("loop", "4 of 5 turns repeat", failed(*[(LINK, START)] * 5, stop=StopReason.REPEATED_ACTION)),
     ("loop", "4 of 6 turns repeat", failed(*[(LINK, START), (OPEN, PRODUCT)] * 3, stop=StopReason.MAX_TURNS)),
+    # there and back: the 4 that repeat are fewer than half of 10, and the last ones
+    ("loop", "4 of 10 turns repeat", failed(*CHANGED, *[(OPEN, START), (LINK, PRODUCT)] * 3, stop=StopReason.MAX_TURNS)),
     ("limits", "cut off after 5 turns (max_turns)", failed(*CHANGED, (LINK, START), stop=StopReason.MAX_TURNS)),  # 1 of 5 repeats
+    ("planning", "and none used 'Oak Trunk'", failed((LINK, START), (SAVE, PRODUCT), stop=StopReason.MAX_TURNS)),
+    ("limits", "cut off after 1 turns", failed((LINK, START), stop=StopReason.MAX_TURNS, intent="Look around.")),  # names nothing
     ("limits", "cut off after 0 turns (token_budget)", failed(stop=StopReason.TOKEN_BUDGET)),
     ("planning", "gave up after 1 turns: infeasible 'no'", failed((Action(Op.INFEASIBLE, text="no"), START), stop=StopReason.INFEASIBLE)),
     # answers
@@ -63,6 +67,7 @@ CASES = [
     ("planning", "ended on the page 'Oak Trunk' without", failed((OPEN, START), (STOP, PRODUCT), intent="Buy 'Oak Trunk'")),
     ("planning", "filled in was sent: type textbox 'Stock' '286'", failed(*CHANGED[:3], (STOP, PRODUCT))),
     ("grounding", "the last in click button 'Save', and the outcome is wrong", failed(*CHANGED, (STOP, PRODUCT))),
+    ("unknown", "the last change: click button 'Save'", failed(*CHANGED, (STOP, PRODUCT), intent="Tidy up the shop.")),
 ]
 
 
@@ -78,7 +83,7 @@ def test_every_kind_has_a_case():
 
 
 @pytest.mark.parametrize(
-    "kind, stop", [("model", StopReason.MODEL_ERROR), ("environment", StopReason.ENV_ERROR), ("unscored", StopReason.ANSWERED)]
+    "kind, stop", [("model", StopReason.MODEL_ERROR), ("environment", StopReason.ENV_ERROR), ("judge", StopReason.ANSWERED)]
 )
 def test_what_nobody_could_judge_is_no_failure_of_the_agent(kind, stop):
     trajectory = failed(*CHANGED, stop=stop, error="timed out", success=None)
