@@ -4,13 +4,15 @@
         reply = await llm.complete([{"role": "user", "content": "Hello"}], max_tokens=64)
 
 What is retried (5 requests at most, within the call's `timeout`): 408, 409, 429, 5xx, lost connections and answers that
-are no chat completion. Every other refusal ends the call at once. The calls in flight follow what the server takes
+are no chat completion. A server that has answered before and is not there any more, such as one that is started again, is
+waited for until the `timeout`. Every other refusal ends the call at once. The calls in flight follow what the server takes
 (`planact.pacing`). A client belongs to one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,7 @@ from planact.server import Server
 
 __all__ = ["EndpointLLM", "ResponseCache"]
 
-MAX_REQUESTS = 5  # per call
+MAX_REQUESTS = 5  # per call, beside those that find a server of before away
 MAX_BACKOFF = 30.0  # seconds
 
 
@@ -66,6 +68,7 @@ class EndpointLLM:
         self._cache = cache
         self._backoff = backoff
         self._pace = Pace(max_in_flight, dead_after)
+        self._answered = False  # the server was there once
         self._paused_until = 0.0  # monotonic seconds; a Retry-After holds back every call
         self._shared: dict[str, Shared] = {}  # by request hash
         self._client: Any = None
@@ -154,15 +157,18 @@ class EndpointLLM:
         result: Completion | Failure | None = None
         try:
             async with asyncio.timeout(self.timeout):
-                for number in range(1, MAX_REQUESTS + 1):
+                reached = 0
+                for number in itertools.count(1):
                     result = await self._send(request)
                     if isinstance(result, Completion):
+                        self._answered = True
                         self._pace.answered()
                         return result
                     if not result.retry:
                         return result
                     self._pace.stumbled(result)
-                    if number == MAX_REQUESTS:
+                    reached += not (result.away and self._answered)
+                    if reached == MAX_REQUESTS:
                         advice = f"given up after {number} requests; check the server and give the same command again"
                         return replace(result, message=f"{result.message}; {advice}")
                     wait = self._wait_before_retry(result, key, number)

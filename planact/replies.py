@@ -28,6 +28,7 @@ class Failure:
     wait: float | None = None  # seconds that the server asked for
     every_call: bool = False  # the next call would fail in the same way
     status: int = 0  # of the HTTP answer; 0: there was none
+    away: bool = False  # nobody listens at the server's address: the request was not sent
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ class Server:
         if isinstance(error, openai.APIStatusError):
             return self.refusal(error.status_code, error.response.headers, error.response.text)
         cause = error.__cause__ or error
-        return Failure(f"no connection, or a broken one ({type(cause).__name__}: {self.quoted(str(cause)) or 'no details'})")
+        away = type(cause).__name__ in ("ConnectError", "ConnectTimeout")  # by name: which httpx the SDK stands on is its own affair
+        return Failure(f"no connection, or a broken one ({type(cause).__name__}: {self.quoted(str(cause)) or 'no details'})", away=away)
 
     def refusal(self, status: int, headers: Any, body: str) -> Failure:
         """What an HTTP error status means."""

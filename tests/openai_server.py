@@ -49,14 +49,16 @@ class OpenAIServer:
                 length = re.search(rb"content-length: (\d+)", head, re.I)
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 status, answer = await self.answer(method, path.partition("?")[0], body)
-                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                more = "Retry-After: 0\r\n" if status == 429 else ""
-                writer.write(HEAD.format(status=status, length=len(content), more=more).encode() + content)
-                await writer.drain()
+                await self.send(writer, status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+
+    async def send(self, writer: asyncio.StreamWriter, status: int, content: bytes) -> None:
+        more = "Retry-After: 0\r\n" if status == 429 else ""
+        writer.write(HEAD.format(status=status, length=len(content), more=more).encode() + content)
+        await writer.drain()
 
     async def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         self.stats["requests"] += 1
@@ -145,9 +147,9 @@ class OpenAIServer:
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[str]:
+def serving(*options: str, program: str = __file__) -> Iterator[str]:
     """The base URL of a server process with these command-line options; it is killed at the end."""
-    with subprocess.Popen([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, program, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().strip()
         finally:
@@ -160,13 +162,13 @@ def stats(url: str) -> dict[str, int]:
         return json.load(answer)
 
 
-async def run(options: argparse.Namespace) -> None:
-    served = await asyncio.start_server(OpenAIServer(options).serve, "127.0.0.1", options.port)
+async def run(server: OpenAIServer) -> None:
+    served = await asyncio.start_server(server.serve, "127.0.0.1", server.options.port)
     print(f"http://127.0.0.1:{served.sockets[0].getsockname()[1]}/v1", flush=True)
     await served.serve_forever()
 
 
-def main() -> None:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds per chat completion, and per batch")
@@ -180,8 +182,8 @@ def main() -> None:
     parser.add_argument("--bad-lines", type=int, default=-1, help="how many fail at most; -1: all")
     parser.add_argument("--no-batches", action="store_true", help="chat completions only")
     parser.add_argument("--lose-batch-answer", action="store_true", help="make the first batch and answer with HTTP 500")
-    asyncio.run(run(parser.parse_args()))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(run(OpenAIServer(parse_options())))

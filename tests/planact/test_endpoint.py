@@ -256,6 +256,21 @@ async def test_no_server():
     assert llm.requests == 5
 
 
+async def test_a_server_that_was_there_is_waited_for_until_the_deadline():
+    async with Server(chat("ok")) as server, client(server, timeout=1.0) as llm:
+        await ask(llm)
+        server.server.close()
+        for task in server.tasks:  # and the connection that is kept open
+            task.cancel()
+        start = time.monotonic()
+        with pytest.raises(ModelError, match="past timeout|within timeout=1 s.*no connection"):
+            await ask(llm, "again")
+        assert llm.requests > 1 + 5 and time.monotonic() - start < 1.0 + 5  # s; more than the deadline on a busy machine
+        port = int(server.url.split(":")[2].split("/")[0])
+        server.server = await asyncio.start_server(server.serve, "127.0.0.1", port)
+        assert (await ask(llm, "back")).text == "ok"
+
+
 @pytest.mark.parametrize("usage", [None, (0, 0)])
 async def test_missing_usage_is_unknown_and_not_free(usage):
     async with Server(chat(usage=usage)) as server, client(server, usd_per_m_prompt=1, usd_per_m_completion=1) as llm:
