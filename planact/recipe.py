@@ -135,6 +135,7 @@ class Eval:
     repeats: int = rule(1, low=1)  # episodes of every task, with the seeds seed, seed + 1, ...
     episodes_in_flight: int = rule(8, low=1)
     serving: Literal["local", "endpoint", "vllm"] = "local"  # a transformers model in this process, `endpoints`, or vLLM started for it
+    backend: Literal["asyncio", "ray"] = "asyncio"  # episodes in this process, or on all machines of a Ray cluster
     max_usd: float | None = rule(None, low=0)  # dollars for planner, executor and judge, earlier runs included; None: no limit
     allowed_hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's sites; "*.example.com" for a domain's
     screenshots: bool = False  # keep a picture of every page, where the back end can draw
@@ -266,6 +267,12 @@ def _check_conflicts(recipe: Recipe, tree: Node) -> None:
         roles.append(("eval", "serving", "executor"))
         if agent and agent.planner != "none":
             roles.append(("eval", "serving", "planner"))
+    if recipe.eval and recipe.eval.backend == "ray":
+        if recipe.eval.serving != "endpoint":
+            advice = "start them with scripts/serve.py, set eval.serving to endpoint and name them in endpoints"
+            refuse("eval", "backend", f"'ray' needs models that every machine reaches; {advice}")
+        if recipe.eval.screenshots:
+            refuse("eval", "backend", "with 'ray' screenshots would stay on other machines; set eval.screenshots to false")
     for role, endpoint in recipe.endpoints.items():
         if not endpoint.base_url and not (recipe.data and recipe.data.teacher == "vllm" and role not in TRAINED_ROLES):
             where = tree.value["endpoints"].value[role].where

@@ -63,6 +63,7 @@ class Suite:
     oracle: Callable[[Task], tuple[Step, ...] | None] = lambda task: None  # actions that solve a task; None: not known
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
+    most_in_flight: int | None = None  # episodes that one process plays at a time, whatever a recipe asks for; None: no limit
     locate: Callable[[str], str] = lambda url: url  # where a page of an imported episode is here, so that both are of one site
     offline: Callable[[], Mapping[str, OfflineScorer]] = dict  # scorers of saved episodes by name (planact_envs.evidence)
 

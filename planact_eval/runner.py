@@ -6,30 +6,30 @@ An episode counts once it is in the run store; the same command again runs the r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 from planact.layout import STORE, NotBuilt, write_json
-from planact.llm import LLM, Budget
-from planact.loop import run_episode
-from planact.parallel import run_all
+from planact.llm import Budget
 from planact.progress import Progress
 from planact.recipe import Endpoint, Recipe, RecipeError
 from planact.spending import note_spent, spent
 from planact.store import RunStore, read_run
-from planact.types import Trajectory, from_dict, to_dict
+from planact.types import Task, Trajectory, from_dict, to_dict
 from planact_envs import evidence
-from planact_envs.suites import Suite, World, load_suite, scorer_of
+from planact_envs.suites import Suite, load_suite, scorer_of
+from planact_eval import ray_backend
+from planact_eval.episodes import Played, Stage, play_here
 from planact_eval.live import Live
 from planact_eval.metrics import BROKEN, Summary, summarize
 from planact_eval.planned import Planned, eval_folder, eval_settings, models_of, planned_episodes, planned_tasks, trained_model
-from planact_eval.players import open_judge, open_models
 
 KIND = "trajectory"
 REPLACED = "replaced trajectory"  # what a retry took the place of, kept to be counted and read
 RESULTS = "results.json"
+BACKENDS = {"asyncio": play_here, "ray": ray_backend.play_all}  # eval.backend
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
         todo = to_run(episodes, store, retry_errors)
         if todo:
             (folder / "recipe.yaml").write_text(recipe.to_yaml())
-            asyncio.run(_run(recipe, suite, longest_first(todo, suite), roles, servers, store, len(episodes)))
+            asyncio.run(_run(Stage(recipe, suite, roles, folder, servers), episodes, todo, store))
         stored = dict(store.items(KIND))
     trajectories = [from_dict(Trajectory, stored[episode.key]) for episode in episodes]
     summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation)
@@ -75,60 +75,67 @@ def to_run(episodes: Sequence[Planned], store: RunStore, retry_errors: bool) -> 
     return [episode for episode in episodes if episode.key not in done]
 
 
-def longest_first(episodes: Sequence[Planned], suite: Suite) -> list[Planned]:
-    """Long episodes started last would run alone at the end. Where no length is known the order stays."""
-    return sorted(episodes, key=lambda episode: -len(suite.oracle(episode.task) or ()))
+def longest_first(episodes: Sequence[Planned], suite: Suite, played: Iterable[tuple[Task, int]] = ()) -> list[Planned]:
+    """Long episodes started last would run alone at the end.
+
+    An episode is as long as those of its template that were `played` before, (task, turns), on average; else as its oracle; else it
+    counts as an average one. The order of episodes that are alike stays.
+    """
+    turns: dict[str, list[int]] = {}
+    for task, count in played:
+        turns.setdefault(task.template, []).append(count)
+    lengths = {}
+    for task in {episode.task.id: episode.task for episode in episodes}.values():
+        oracle = suite.oracle(task)
+        lengths[task.id] = fmean(turns[task.template]) if task.template in turns else len(oracle) if oracle else None
+    average = fmean([length for length in lengths.values() if length is not None] or [0])
+    return sorted(episodes, key=lambda episode: -(average if lengths[episode.task.id] is None else lengths[episode.task.id]))
 
 
-async def _run(
-    recipe: Recipe,
-    suite: Suite,
-    todo: Sequence[Planned],
-    roles: dict[str, str],
-    servers: Mapping[str, Endpoint] | None,
-    store: RunStore,
-    planned: int,
-) -> None:
-    budget, live = Budget(recipe.eval.max_usd), Live()
+async def _run(stage: Stage, episodes: Sequence[Planned], todo: Sequence[Planned], store: RunStore) -> None:
+    budget, live = Budget(stage.recipe.eval.max_usd), Live()
     budget.add(spent(store))
-    again = {episode.key for episode in todo}
-    for key, stored in store.items(KIND):
-        if key not in again:
-            live.add(from_dict(Trajectory, stored))
-    bar = Progress(f"evaluate {recipe.name}", planned, done=planned - len(todo), unit="episodes")
-    async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(open_models(recipe, roles, budget, store.path.parent, servers))
-        judge = await stack.enter_async_context(open_judge(recipe, budget))
-        make_env = await stack.enter_async_context(suite.open(world_of(recipe, suite, judge, store.path.parent)))
+    kept = _kept(episodes, todo, store)
+    for _, trajectory in kept:
+        live.add(trajectory)
+    todo = longest_first(todo, stage.suite, [(task, len(t.turns)) for task, t in kept if t.stop_reason not in BROKEN])
+    bar = Progress(f"evaluate {stage.recipe.name}", len(episodes), done=len(episodes) - len(todo), unit="episodes")
+    _note_limit(stage)
 
-        async def work(episode: Planned) -> None:
-            env = make_env()
-            try:
-                seed = recipe.seed + episode.repeat
-                trajectory = await run_episode(episode.task, env, recipe.agent, models["executor"], models.get("planner"), seed=seed)
-                left = await evidence.collect(env, trajectory)
-            finally:
-                await env.close()
-            keep(store, episode, trajectory, left)
-            live.add(trajectory)
-            bar.update(live.note())
+    def done(episode: Planned, played: Played) -> None:
+        keep(store, episode, played)
+        live.add(played.trajectory)
+        bar.update(live.note())
 
-        try:
-            with bar:
-                await run_all(todo, work, recipe.eval.episodes_in_flight)
-        finally:
-            note_spent(store, budget.spent)
+    try:
+        with bar:
+            await BACKENDS[stage.recipe.eval.backend](stage, todo, budget, done)
+    finally:
+        note_spent(store, budget.spent)
 
 
-def keep(store: RunStore, episode: Planned, trajectory: Trajectory, left: Mapping[str, Any] | None = None) -> None:
+def _kept(episodes: Sequence[Planned], todo: Sequence[Planned], store: RunStore) -> list[tuple[Task, Trajectory]]:
+    """What earlier runs have played and this one does not play again."""
+    tasks = {episode.key: episode.task for episode in episodes}
+    stays = tasks.keys() - {episode.key for episode in todo}
+    return [(tasks[key], from_dict(Trajectory, stored)) for key, stored in store.items(KIND) if key in stays]
+
+
+def _note_limit(stage: Stage) -> None:
+    wanted, most = stage.recipe.eval.episodes_in_flight, stage.in_flight
+    if most < wanted:
+        print(f"note: {stage.suite.name} takes {most} episodes at a time, not eval.episodes_in_flight={wanted}", file=sys.stderr)
+
+
+def keep(store: RunStore, episode: Planned, played: Played) -> None:
     """Store an episode's trajectory and the evidence that it left; a trajectory that it takes the place of stays beside it."""
     before = store.get(episode.key, KIND)
     with store.together():
         if before is not None:
             store.put(f"{episode.key} {store.count(REPLACED)}", before, REPLACED)
-        store.put(episode.key, to_dict(trajectory), KIND, replace=before is not None)
-        if left is not None:
-            store.put(episode.key, left, evidence.KIND, replace=True)
+        store.put(episode.key, to_dict(played.trajectory), KIND, replace=before is not None)
+        if played.evidence is not None:
+            store.put(episode.key, played.evidence, evidence.KIND, replace=True)
 
 
 def describe(recipe: Recipe, runs: Path) -> list[str]:
@@ -155,9 +162,3 @@ def describe(recipe: Recipe, runs: Path) -> list[str]:
         with read_run(folder / STORE) as store:
             done = len({episode.key for episode in episodes} & store.keys(KIND))
     return [*lines, f"eval      {folder}: {done} of {len(episodes)} {what} done"]
-
-
-def world_of(recipe: Recipe, suite: Suite, judge: LLM | None, folder: Path) -> World:
-    """What the recipe says about the world of its episodes; `folder` is the run's."""
-    screenshots = folder / "screenshots" if recipe.eval.screenshots else None
-    return World(recipe.agent.observation, scorer_of(suite, recipe.eval.scorer), judge, recipe.eval.allowed_hosts, screenshots)
