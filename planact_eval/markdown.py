@@ -1,0 +1,22 @@
+"""Markdown that a terminal shows as well: tables with aligned columns, and text that cannot break them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(lines: Sequence[Sequence[str]], words: int = 1) -> str:
+    """`lines` begin with the header; the first `words` columns are put left, the others right."""
+    cells = [[escaped(cell) for cell in line] for line in lines]
+    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(cells[0]))]
+    rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    put = [str.ljust if i < words else str.rjust for i in range(len(widths))]
+    padded = [[align(cell, width) for align, cell, width in zip(put, line, widths, strict=True)] for line in cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]]) + "\n"
+
+
+def escaped(text: str, most: int = 200) -> str:
+    """On one line, without control characters, which a terminal would obey, and cut after `most` characters."""
+    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    line = line if len(line) <= most else line[: most - 3] + "..."
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
