@@ -31,11 +31,11 @@ ENVIRONMENT = {
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def recipe_arguments(parser: argparse.ArgumentParser) -> None:
+def recipe_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds --config, --set and --runs; and sets how the libraries behave, where the user has not set it: before they are imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    parser.add_argument("--config", required=True, metavar="FILE", help="the recipe, e.g. recipes/tiny/finetuning.yaml")
+    parser.add_argument("--config", required=required, metavar="FILE", help="the recipe, e.g. recipes/tiny/finetuning.yaml")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. agent.replan=never; repeatable"
     )

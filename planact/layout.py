@@ -4,7 +4,7 @@
     runs/data/<key>/<key>/      <kind>.parquet, manifest.json, README.md
     runs/models/<role>-<key>/   checkpoint-*/, and the finished model
     runs/eval/<recipe>-<key>/   run.sqlite (one trajectory per task), results.json, recipe.yaml
-    runs/<table>/         an ablation table: table.md, table.csv, ladder.svg, report.html
+    runs/<table>/         an ablation table: table.md, table.csv, table.tex, plots/, report.html
 
 A key is the hash of everything that changes what lies there.
 """

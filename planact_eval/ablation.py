@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from planact.grid import Grid
 from planact.recipe import Recipe, RecipeError
 from planact.types import Trajectory
 from planact_envs.suites import load_suite, scorer_of
-from planact_eval.report import write_report
+from planact_eval.report import PLOTS, write_report
 from planact_eval.runner import evaluate
-from planact_eval.table import Row, heading, plain_text
+from planact_eval.table import Benchmark, Row, heading, plain_text
 
 
 def evaluate_grid(grid: Grid, runs: Path) -> str:
@@ -31,30 +31,35 @@ def evaluate_grid(grid: Grid, runs: Path) -> str:
 def write_table(
     folder: Path, title: str, rows: Sequence[Row], episodes: Mapping[str, Sequence[Trajectory]], recipes: Mapping[str, Recipe]
 ) -> str:
-    """Write table.md, table.csv, ladder.svg and report.html into `folder`. Returns what a user should read.
+    """Write the tables, report.html and plots/ into `folder`. Returns what a user should read.
 
     `episodes` and `recipes` are by `Row.key`. Raises RecipeError when the rows are not measured on one benchmark.
     """
-    name, split, scorer = benchmark(list(recipes.values()))
-    suite = load_suite(name)
-    measured = heading(rows, suite.name, suite.version, split, scorer)
+    measured = benchmark(list(recipes.values()))
     facts = {
         "base model": ", ".join(dict.fromkeys(recipe.base_model for recipe in recipes.values())),
         "date": date.today().isoformat(),
         "seed": ", ".join(dict.fromkeys(str(recipe.seed) for recipe in recipes.values())),
     }
     report = write_report(folder, title, measured, rows, episodes, {key: recipe.name for key, recipe in recipes.items()}, facts)
-    return f"\n{plain_text(rows, measured)}\ntable   {folder / 'table.md'}, {folder / 'table.csv'}\nreport  {report}"
+    tables = ", ".join(str(folder / f"table.{form}") for form in ("md", "csv", "tex"))
+    said = plain_text(rows, heading(rows, measured))
+    return f"\n{said}\ntable   {tables}\nplots   {folder / PLOTS}\nreport  {report}"
 
 
-def benchmark(recipes: Sequence[Recipe]) -> tuple[str, str, str]:
-    """Suite, split and scorer. Raises RecipeError when the recipes cannot stand in one table."""
+def benchmark(recipes: Sequence[Recipe]) -> Benchmark:
+    """What all recipes are measured on. Raises RecipeError when they cannot stand in one table."""
     for recipe in recipes:
         if recipe.agent is None or recipe.eval is None:
             raise RecipeError(f"the recipe '{recipe.name}' cannot be evaluated: it needs the sections `agent` and `eval`")
-    evals = [recipe.eval for recipe in recipes]
-    found = sorted({(eval_.suite, eval_.split, scorer_of(load_suite(eval_.suite), eval_.scorer)) for eval_ in evals})
-    if len(found) > 1:
-        names = "; ".join(" ".join(names) for names in found)
+    suites = [(load_suite(recipe.eval.suite), recipe.eval) for recipe in recipes]
+    return the_same(Benchmark(suite.name, suite.version, eval_.split, scorer_of(suite, eval_.scorer)) for suite, eval_ in suites)
+
+
+def the_same(found: Iterable[Benchmark]) -> Benchmark:
+    """Raises RecipeError when there are several."""
+    different = sorted({(one.suite, one.version, one.split, one.scorer) for one in found})
+    if len(different) > 1:
+        names = "; ".join(str(Benchmark(*one)) for one in different)
         raise RecipeError(f"the rows of one table must have one eval.suite, eval.split and eval.scorer, but there are: {names}")
-    return found[0]
+    return Benchmark(*different[0])

@@ -18,7 +18,8 @@ from planact_eval.ablation import write_table
 from planact_eval.metrics import Summary
 from planact_eval.planned import models_of
 from planact_eval.players import base_of, served
-from planact_eval.plot import steps
+from planact_eval.plot_curves import steps
+from planact_eval.report import PLOTS, write_plots
 from planact_eval.runner import evaluate
 from planact_eval.table import Row
 
@@ -39,8 +40,8 @@ def evaluate_checkpoints(recipe: Recipe, folders: Sequence[Path], runs: Path, ro
     model = folders[0].parent.name
     folder = runs / "checkpoints" / f"{recipe.name.replace('/', '-')}-{model}"
     said = write_table(folder, f"Checkpoints of {model}", rows, episodes, {row.key: recipe for row in rows})
-    (folder / "steps.svg").write_text(steps([(step, result[1]) for step, result in results.items()], model), encoding="utf-8")
-    return f"{said}\ncurve   {folder / 'steps.svg'}"
+    write_plots(folder / PLOTS, {"steps": steps([(step, result[1]) for step, result in results.items()], model)})
+    return f"{said}\ncurve   {folder / PLOTS / 'steps.svg'}"
 
 
 def step_of(folder: Path) -> int:

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from planact.types import Trajectory
-from planact_eval import table
-from planact_eval.episode_view import ENDINGS, episode_view, templates
+from planact_eval import plot, plot_curves, plot_parts, report_tables, table
+from planact_eval.episode_view import episode_view, templates
+from planact_eval.latex import latex
 from planact_eval.metrics import verdict
-from planact_eval.plot import ladder, themed
-from planact_eval.table import Row
+from planact_eval.table import Benchmark, Row
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLOTS = "plots"  # folder
+DRAWN = ("ladder", "costs", "sites", "horizon", "trials", "failures")
 MAX_EPISODES = 8
 MAX_PAIRS = 3
 
@@ -33,39 +39,74 @@ class Pick:
 def write_report(
     folder: Path,
     title: str,
-    subtitle: str,
+    measured: Benchmark,
     rows: Sequence[Row],
     episodes: Mapping[str, Sequence[Trajectory]],
     recipes: Mapping[str, str],
     facts: Mapping[str, str],
 ) -> Path:
-    """Write table.md, table.csv, ladder.svg and report.html into `folder`; returns the path of report.html.
+    """Write table.md, table.csv, table.tex, report.html and plots/ into `folder`; returns the path of report.html.
 
-    `subtitle` says what was measured (`table.heading`). `episodes` and `recipes` (the recipe's name) are by `Row.key`.
-    `facts` are shown as they are, e.g. {"suite": "miniweb 0.1.0", "scorer": "miniweb", "date": "2026-01-31"}: the same
-    input gives the same bytes. Raises KeyError when a row has no episodes or no recipe.
+    `episodes` and `recipes` (the recipe's name) are by `Row.key`. `facts` are shown as they are, e.g. {"date": "2026-01-31"}:
+    the same input gives the same bytes. Raises KeyError when an evaluated row has no episodes or no recipe.
     """
-    svg = ladder(rows)
-    page = templates().get_template("report.html.jinja")
-    html = page.render(
-        title=title,
-        subtitle=subtitle,
-        facts=facts,
-        rows=rows,
-        recipes={row.key: recipes[row.key] for row in rows},
-        header=table.header(rows),
-        cells={row.key: table.cells(row, rows) for row in rows},
-        footer=table.footer(rows),
-        plot=Markup(themed(svg)),  # made by matplotlib, which escapes the labels
-        templates=list(dict.fromkeys(name for row in rows for name in row.summary.by_template)),
-        endings={reason: words for reason, words in ENDINGS.items() if any(row.summary.stop_reasons.get(reason) for row in rows)},
-        picks=[_pick_view(pick) for pick in pick_episodes({row.key: episodes[row.key] for row in rows})],
+    heading = table.heading(rows, measured)
+    figures = plots(rows)
+    for old in (folder / PLOTS / f"{name}.{form}" for name in DRAWN for form in ("svg", "png")):
+        old.unlink(missing_ok=True)  # an earlier report may have drawn more
+    pictures = write_plots(folder / PLOTS, figures)
+    html = (
+        templates()
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            subtitle=heading,
+            facts=facts,
+            rows=rows,
+            header=table.header(rows),
+            cells={row.key: table.cells(row, rows) for row in rows},
+            notes=[table.INTERVALS, *table.footer(rows)],
+            plots={name: Markup(plot.themed(svg)) for name, svg in pictures.items()},  # made by matplotlib, which escapes the labels
+            costs=report_tables.costs(rows, recipes),
+            behaviour=report_tables.behaviour(rows),
+            failures=report_tables.failures(rows),
+            endings=report_tables.endings(rows),
+            trials=report_tables.trials(rows),
+            heats=report_tables.heats(rows),
+            picks=[_pick_view(pick) for pick in pick_episodes({row.key: episodes[row.key] for row in table.evaluated(rows)})],
+        )
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {"table.md": table.markdown(rows, subtitle), "table.csv": table.to_csv(rows), "ladder.svg": svg, "report.html": html}
-    for name, text in texts.items():
+    texts = {"table.md": table.markdown(rows, heading), "table.csv": table.to_csv(rows, measured), "table.tex": latex(rows, heading)}
+    for name, text in (texts | {"report.html": html}).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder / "report.html"
+
+
+def plots(rows: Sequence[Row]) -> dict[str, Figure]:
+    """Those of `DRAWN` that say something about these rows."""
+    found = [row.summary for row in table.evaluated(rows)]
+    drawn = {"ladder": plot.ladder}
+    if len(found) > 1:
+        drawn["costs"] = plot_curves.costs
+    if any(len(s.by_site) > 1 for s in found):
+        drawn["sites"] = plot_parts.by_site
+    if any(len(s.by_horizon) > 1 for s in found):
+        drawn["horizon"] = plot_parts.by_horizon
+    if any(len(s.pass_hat) > 1 for s in found):
+        drawn["trials"] = plot_parts.by_trials
+    if any(s.failures for s in found):
+        drawn["failures"] = plot_parts.failures
+    return {name: draw(rows) for name, draw in drawn.items()}
+
+
+def write_plots(folder: Path, figures: Mapping[str, Figure]) -> dict[str, str]:
+    """Write each figure as SVG and PNG. Returns the SVGs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {name: plot.svg(figure) for name, figure in figures.items()}
+    for name, svg in pictures.items():
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+        (folder / f"{name}.png").write_bytes(plot.png(figures[name]))
+    return pictures
 
 
 def pick_episodes(episodes: Mapping[str, Sequence[Trajectory]]) -> tuple[Pick, ...]:

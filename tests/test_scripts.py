@@ -151,7 +151,7 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 tasks" in done.stderr
     [report] = re.findall(r"^report  (.*)$", done.stdout, re.M)
-    assert {path.name for path in Path(report).parent.iterdir()} >= {"results.json", "recipe.yaml", "run.sqlite", "table.md", "ladder.svg"}
+    assert {path.name for path in Path(report).parent.iterdir()} >= {"results.json", "recipe.yaml", "run.sqlite", "table.md", "plots"}
     again = call("evaluate.py", *arguments, flags=["-X", "importtime"])
     assert again.stdout == done.stdout and not TORCH.search(again.stderr)
     again = call("sft.py", *arguments, "--role", "executor", flags=["-X", "importtime"])
@@ -275,7 +275,7 @@ def test_a_whole_table_in_one_command_and_nothing_the_second_time(changes, runs,
     assert done.returncode == 0, done.stderr
     # Static's planner, and one executor for both rows, because `changes` trains it on the same rows in both.
     assert sorted(path.name.split("-")[0] for path in (runs / "models").iterdir()) == ["executor", "planner"]
-    assert {path.name for path in (runs / "duel").iterdir()} == {"table.md", "table.csv", "ladder.svg", "report.html"}
+    assert {path.name for path in (runs / "duel").iterdir()} == {"table.md", "table.csv", "table.tex", "plots", "report.html"}
     assert re.search(r"^ReAct +0\.0%", done.stdout, re.M) and re.search(r"^Static +0\.0%", done.stdout, re.M)
     again = call("ablate.py", *arguments)
     assert again.stdout == done.stdout and "train " not in again.stderr and "evaluate " not in again.stderr

@@ -8,8 +8,11 @@ import pytest
 
 from planact.grid import load_grid
 from planact.recipe import RecipeError, load_recipe
+from planact_envs.suites import load_suite
 from planact_eval.ablation import benchmark, evaluate_grid
+from planact_eval.table import Benchmark
 
+FILES = {"table.md", "table.csv", "table.tex", "report.html", "plots"}
 RECIPES = Path(__file__).parents[2] / "recipes/tiny"
 
 
@@ -35,11 +38,15 @@ def written(folder):
     return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*") if path.name in ("run.sqlite", "results.json")}
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_grid_of_two_rows_becomes_a_table_a_plot_and_a_report(changes, tmp_path, capsys):
     grid = load_grid(write_grid(tmp_path, "{agent.planner: base}"), [*changes, "agent.executor=base"])
     said = evaluate_grid(grid, tmp_path / "runs")
     folder = tmp_path / "runs" / "duel"
-    assert {path.name for path in folder.iterdir()} == {"table.md", "table.csv", "ladder.svg", "report.html"}
+    assert {path.name for path in folder.iterdir()} == FILES
 
     with (folder / "table.csv").open() as file:
         first, second = csv.DictReader(file)
@@ -50,27 +57,28 @@ def test_a_grid_of_two_rows_becomes_a_table_a_plot_and_a_report(changes, tmp_pat
         assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in text
         assert "No Planner (ReAct)" in text and "+ Dynamic Replanning" in text and "36.97%" in text
     assert str(folder / "report.html") in said and str(folder / "table.md") in said
-    ElementTree.parse(folder / "ladder.svg")  # well-formed
+    ElementTree.parse(folder / "plots/ladder.svg")  # well-formed
     evaluated = capsys.readouterr().out
     assert [line.split(": ")[0] for line in evaluated.splitlines() if "/eval/" in line] == ["No Planner (ReAct)", "+ Dynamic Replanning"]
 
-    before, files = written(tmp_path / "runs"), {path: path.read_bytes() for path in folder.iterdir()}
+    before, files = written(tmp_path / "runs"), contents(folder)
     assert len(before) == 4  # a store and a result for each row
     assert evaluate_grid(grid, tmp_path / "runs") == said
     assert written(tmp_path / "runs") == before
-    assert {path: path.read_bytes() for path in folder.iterdir()} == files
+    assert contents(folder) == files
 
 
 def test_a_row_that_names_no_scorer_stands_beside_one_that_names_the_suites_own():
     recipe = load_recipe(RECIPES / "react.yaml")
     assert recipe.eval.scorer is None
     named = load_recipe(RECIPES / "react.yaml", ["eval.scorer=miniweb"])
-    assert benchmark([recipe, named]) == ("miniweb-short", "test", "miniweb")
+    assert benchmark([recipe, named]) == Benchmark("miniweb-short", load_suite("miniweb-short").version, "test", "miniweb")
 
 
 def test_rows_of_two_benchmarks_are_refused_before_anything_is_run(changes, tmp_path):
     grid = load_grid(write_grid(tmp_path, "{agent.planner: base, eval.split: validation}"), [*changes, "agent.executor=base"])
-    with pytest.raises(RecipeError, match="one eval.suite, eval.split .*: miniweb-short test miniweb; miniweb-short validation miniweb"):
+    two = r"miniweb-short \S+ test, scorer miniweb; miniweb-short \S+ validation, scorer miniweb"
+    with pytest.raises(RecipeError, match=f"one eval.suite, eval.split .*: {two}"):
         evaluate_grid(grid, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

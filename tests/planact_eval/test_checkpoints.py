@@ -25,7 +25,7 @@ def test_every_checkpoint_has_a_row_and_a_point_in_the_order_of_training(small, 
     said = evaluate_checkpoints(recipe, checkpoints, tmp_path)
     assert said.index("executor step 20") < said.index("executor step 100")
     folder = tmp_path / "checkpoints/tiny-react-executor-0123456789"
-    assert "training step of executor-0123456789" in (folder / "steps.svg").read_text() and (folder / "table.csv").exists()
+    assert "training step of executor-0123456789" in (folder / "plots/steps.svg").read_text() and (folder / "table.csv").exists()
     results = [json.loads(path.read_text()) for path in sorted((tmp_path / "eval").glob("*/results.json"))]
     assert len(results) == 2 and all(result["summary"]["planned"] == 2 for result in results)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "eval").rglob("run.sqlite")}

@@ -12,9 +12,8 @@ from planact.types import Action, FailureInfo, Observation, Op, Outcome, Plan, P
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import load_suite
 from planact_eval.metrics import summarize
-from planact_eval.plot import ladder, themed
 from planact_eval.report import MAX_EPISODES, pick_episodes, write_report
-from planact_eval.table import Row
+from planact_eval.table import Benchmark, Row
 
 HOSTILE = """<script>document.title='owned'</script></details></pre></main>"><img src=x onerror=alert(1)> {{ 7 * 7 }} \x1b[2J\u202e\ud800"""
 
@@ -47,7 +46,7 @@ def report(folder, episodes, title="Title", recipe="tiny/row"):
     tasks = [Task(id, "s", "test", ("shop",), "", "", id.split(".")[0]) for id in ids]
     rows = [Row(key, "", None, summarize(tasks, of_row)) for key, of_row in episodes.items()]
     recipes = dict.fromkeys(episodes, recipe)
-    return write_report(folder, title, "s 1 test (n=1, scorer s)", rows, episodes, recipes, {"date": "2026-01-31"}).read_text()
+    return write_report(folder, title, Benchmark("s", "1", "test", "s"), rows, episodes, recipes, {"date": "2026-01-31"}).read_text()
 
 
 class Tags(HTMLParser):
@@ -145,7 +144,11 @@ def test_a_broken_episode_says_what_broke(tmp_path):
             },
         )
     )
-    assert "error Scorer: answer" in text and "No effect: the site is down" in text and "The end: the environment broke. the site is down" in text
+    assert (
+        "error Scorer: answer" in text
+        and "No effect: the site is down" in text
+        and "The end: the environment broke. the site is down" in text
+    )
     assert "the start page cannot be opened" in words(report(tmp_path, {"one": [unstarted]}))
 
 
@@ -172,25 +175,48 @@ def test_one_file_that_loads_nothing(tmp_path):
     html = report(tmp_path, {"row": [episode("a", True)]})
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html
     assert not re.search(r"<(script|link|iframe|img|form)\b|@import|url\((?!#)", html)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["ladder.svg", "report.html", "table.csv", "table.md"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plots", "report.html", "table.csv", "table.md", "table.tex"]
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):
     episodes = {"a": [episode("t.0", False, 3)], "b": [episode("t.0", True, 2)]}
     report(tmp_path / "1", episodes)
     report(tmp_path / "2", episodes)
-    for name in ("ladder.svg", "report.html", "table.csv", "table.md"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    one, two = ({path.relative_to(f): path.read_bytes() for path in f.rglob("*.*")} for f in (tmp_path / "1", tmp_path / "2"))
+    assert one == two and len(one) == 4 + 2 * 3  # ladder, costs and failures, each as SVG and PNG
 
 
-def test_the_ladder_shows_every_row():
-    summary = summarize([Task("a", "s", "test", (), "", "", "t")], [episode("a", True)])
-    svg = ladder([Row("cheap & $x^2$ <b>", "base", 9.85, summary), Row("cheap & $x^2$ <b>", "tuned", None, summary)])
-    assert svg.startswith("<?xml") and "<dc:date>" not in svg
-    for text in ("cheap &amp; $x^2$ &lt;b&gt;", "base", "tuned", "paper", "100.0%"):
-        assert f">{text}</text>" in svg
-    inline = themed(svg)
-    assert inline.startswith("<svg") and "#1b1f24" not in inline and "currentColor" in inline
+def test_what_an_earlier_report_drew_is_gone(tmp_path):
+    report(tmp_path, {"a": [episode("t.0", False)], "b": [episode("t.0", True)]})
+    assert (tmp_path / "plots/costs.svg").exists() and (tmp_path / "plots/failures.png").exists()
+    report(tmp_path, {"a": [episode("t.0", True)]})
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["ladder.png", "ladder.svg"]
+
+
+def test_the_tables_beside_the_results(tmp_path):
+    stuck = episode("t.0", False, 3, stop_reason=StopReason.MAX_TURNS)
+    broken = episode("t.1", None, turns=(), final=None, stop_reason=StopReason.MODEL_ERROR, error="no answer")
+    html = report(tmp_path, {"a": [stuck, broken, episode("u.0", True)], "b": [stuck, episode("t.1", True), episode("u.0", True)]})
+    text = words(html)
+    for expected in [
+        "a tiny/row 1 1 1 0 0.0 - 0.0 0.00 b tiny/row 2 1 0 0 0.0 - 0.0 0.00",
+        "a no planner - - - 0.0% 1.0 3.0 b no planner - - - 0.0% 1.0 3.0",  # the form of these pages is not told: no grounding
+        "Success by site Solved / planned; the greener, the larger the share. a b shop 1/3 2/3",
+        "Success by task template Solved / planned; the greener, the larger the share. a b t 0/2 1/2 u 1/1 1/1",
+        "limits model a 1 1 b 1 0",
+        "a: 1 broke (environment or model error) of 3; of the 2 scored, 50.0% succeeded",
+    ]:
+        assert expected in text, expected
+    assert "Tasks that k episodes all solve" not in text and "Success by number of actions" not in text
+
+
+def test_a_missing_row_is_shown_and_has_no_episodes(tmp_path):
+    row = Row("here", "", 50.0, summarize([Task("t.0", "s", "test", ("shop",), "", "", "t")], [episode("t.0", True)]))
+    rows = [row, Row("not here", "", 60.0, None, "it is not trained")]
+    path = write_report(tmp_path, "T", Benchmark("s", "1", "test", "s"), rows, {"here": [episode("t.0", True)]}, {"here": "r"}, {})
+    assert "not here missing - - 60.00% -" in words(path.read_text()) and "not here: not evaluated: it is not trained" in words(
+        path.read_text()
+    )
 
 
 def test_a_real_episode(tmp_path):
