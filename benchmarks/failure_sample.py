@@ -1,10 +1,9 @@
-"""The labelled sample of failed episodes (docs/failure_sample): how it is made, and how well the rules agree with its labels.
+"""How well what says why episodes fail agrees with the hand labels of docs/failure_sample: the rules, or a judge model.
 
-    python benchmarks/failure_sample.py                           # agreement of planact/failures.py with the labels
-    python benchmarks/failure_sample.py --make [--run RUN ...]    # the episodes again, those of an evaluation's folder too
+    python benchmarks/failure_sample.py [--json]
+    python benchmarks/failure_sample.py --base-url http://localhost:8000/v1 --model NAME [--votes K]
 
-The agents of --make act on miniweb's validation tasks. Each makes one kind of mistake, at a place that the seed draws; what
-comes of it is up to the pages, so that a label takes reading the episode.
+Accuracy, Cohen's kappa and the table of kinds, for the episodes that the rules were revised after and for those labelled later.
 """
 
 from __future__ import annotations
@@ -12,245 +11,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from planact.actions import render_action
-from planact.layout import STORE
-from planact.llm import LLM, Message, ScriptedLLM
-from planact.loop import run_episode
-from planact.plans import render_plan
-from planact.recipe import Agent
-from planact.store import read_run
-from planact.types import ELEMENT_OPS, Action, Observation, Op, Plan, Task, Trajectory, Usage, content_hash, from_dict, to_dict
-from planact_envs.miniweb.env import MiniwebEnv
-from planact_envs.miniweb.solution import Move
-from planact_envs.miniweb.tasks import solution
-from planact_envs.miniweb.teacher import ScriptedTeacher
-from planact_envs.miniweb.teacher.pairs import plan_of
-from planact_envs.observation import Element, describe_element, read_elements
-from planact_envs.suites import load_suite
+from planact.endpoint import EndpointLLM
+from planact.failures import KINDS, explain
+from planact.types import Observation, Plan, Trajectory, Usage, from_dict
+from planact_eval.agreement import accuracy, confusion, kappa
+from planact_eval.asking import Question, ask
+from planact_eval.failure_judge import asking
+from planact_eval.failure_prompt import failure_messages
+from planact_eval.markdown import table
 
 FOLDER = Path(__file__).parents[1] / "docs" / "failure_sample"
 EPISODES, LABELS = FOLDER / "episodes.jsonl", FOLDER / "labels.json"
-FORM, GRAMMAR, SEED = "short", "webrl", 0
-AGENT = Agent(planner="none", executor="base", prompts="compact", observation=FORM, max_turns=12, planner_retries=0)
-PLANNED = replace(AGENT, planner="base")
-CHAT = "Sure! I would now look for the right link and open it, then read the page."
+PARTS = ("development", "held out")  # read before the rules were revised; labelled after that, before they were run on them
 REQUIRED = {"index", "plan", "observation", "response", "action", "success", "text", "outline"}  # kept in the file when they are empty
-OF_A_RUN = 12  # failed episodes taken of each evaluation
-
-Act = Callable[[int, Sequence[Element]], Action | str]  # (turn, elements of the page) -> what the executor writes
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who plays an episode."""
-
-    settings: Agent
-    executor: LLM
-    planner: LLM | None = None
-
-
-def executor(act: Act) -> LLM:
-    def reply(messages: Sequence[Message]) -> str:
-        turn = sum(message["role"] == "assistant" for message in messages)
-        said = act(turn, read_elements(messages[-1]["content"], FORM))
-        return said if isinstance(said, str) else render_action(said, GRAMMAR)
-
-    return ScriptedLLM(reply)
-
-
-def planner(plan: Plan) -> LLM:
-    return ScriptedLLM(lambda messages: render_plan(plan))
-
-
-def on_page(move: Move, elements: Sequence[Element]) -> Action:
-    """The move on this page; giving up when the page does not have its element."""
-    if move.op not in ELEMENT_OPS:
-        return Action(move.op, text=move.text)
-    found = next((one for one in elements if (one.role, one.name) == (move.role, move.name)), None)
-    return clicked(found, move) if found else Action(Op.STOP)
-
-
-def clicked(element: Element, move: Move) -> Action:
-    return Action(move.op, element.id, move.text, describe_element(element, FORM))
-
-
-def following(moves: Sequence[Move]) -> Act:
-    return lambda turn, elements: on_page(moves[turn], elements) if turn < len(moves) else Action(Op.STOP)
-
-
-def somewhere(moves: Sequence[Move], dice: random.Random) -> int:
-    """A turn at which the oracle acts on an element."""
-    return dice.choice([n for n, move in enumerate(moves) if move.op in ELEMENT_OPS])
-
-
-def teacher(task: Task, dice: random.Random) -> Cast:
-    return Cast(AGENT, ScriptedTeacher(FORM, GRAMMAR, dice.choice([0.2, 0.3, 0.4, 0.5]), seed=dice.randrange(100)))
-
-
-def other_request(task: Task, dice: random.Random) -> Cast:
-    """Plans and acts for another request of the same template."""
-    others = [one for one in load_suite("miniweb").tasks("validation") if one.template == task.template and one.id != task.id]
-    other = dice.choice(others) if others else task
-    return Cast(PLANNED, executor(following(solution(other).moves)), planner(plan_of(other.intent)))
-
-
-def short_plan(task: Task, dice: random.Random) -> Cast:
-    """A plan without its last step, carried out."""
-    stages = solution(task).stages[:-1] or solution(task).stages
-    moves = [move for stage in stages for move in stage.moves if move.op != Op.STOP]
-    return Cast(PLANNED, executor(following(moves)), planner(Plan(plan_of(task.intent).steps[: len(stages)])))
-
-
-def other_element(task: Task, dice: random.Random) -> Cast:
-    """The right plan; once, another element of the same role than the step means."""
-    moves = solution(task).moves
-    at, place = somewhere(moves, dice), dice.random()
-
-    def act(turn: int, elements: Sequence[Element]) -> Action:
-        others = [one for one in elements if turn == at and one.role == moves[at].role and one.name != moves[at].name]
-        return clicked(others[int(place * len(others))], moves[at]) if others else following(moves)(turn, elements)
-
-    return Cast(PLANNED, executor(act), planner(plan_of(task.intent)))
-
-
-def no_element(task: Task, dice: random.Random) -> Cast:
-    """From a turn on, an element that the page does not have, or that cannot do what is asked of it."""
-    moves = solution(task).moves
-    at, missing = somewhere(moves, dice), dice.random() < 0.5
-
-    def act(turn: int, elements: Sequence[Element]) -> Action:
-        if turn < at:
-            return on_page(moves[turn], elements)
-        return Action(Op.CLICK, "99") if missing else Action(Op.SELECT, elements[0].id, "Red", describe_element(elements[0], FORM))
-
-    return Cast(PLANNED, executor(act), planner(plan_of(task.intent)))
-
-
-def misread(task: Task, dice: random.Random) -> Cast:
-    """Right up to the answer, which is another text of the page."""
-    moves, place = solution(task).moves, dice.random()
-
-    def act(turn: int, elements: Sequence[Element]) -> Action:
-        if turn < len(moves) - 1 or not moves[-1].text:
-            return following(moves)(turn, elements)
-        names = [one.name for one in elements if one.name and one.name != moves[-1].text]
-        return Action(Op.STOP, text=names[int(place * len(names))])
-
-    return Cast(PLANNED, executor(act), planner(plan_of(task.intent)))
-
-
-def misreckoned(task: Task, dice: random.Random) -> Cast:
-    """Right up to the answer, in which one digit or word is another."""
-    moves = solution(task).moves
-    answer = moves[-1].text
-    digits = [n for n, c in enumerate(answer) if c.isdigit()]
-    at = dice.choice(digits) if digits else 0
-    wrong = f"{answer[:at]}{(int(answer[at]) + dice.randrange(1, 9)) % 10}{answer[at + 1 :]}" if digits else f"not {answer}"
-    return Cast(AGENT, executor(following([*moves[:-1], replace(moves[-1], text=wrong if answer else "")])))
-
-
-def stuck(task: Task, dice: random.Random) -> Cast:
-    """From a turn on, the same click again and again; or there and back."""
-    moves = solution(task).moves
-    at, back = somewhere(moves, dice), dice.random() < 0.4
-
-    def act(turn: int, elements: Sequence[Element]) -> Action:
-        if turn < at:
-            return on_page(moves[turn], elements)
-        if back and (turn - at) % 2:
-            return Action(Op.BACK)
-        return clicked(elements[0], Move(Op.CLICK))
-
-    return Cast(PLANNED, executor(act), planner(plan_of(task.intent)))
-
-
-def early(task: Task, dice: random.Random) -> Cast:
-    """The right plan, but it stops before it is through, as if it were done or could not be done."""
-    moves = solution(task).moves
-    at = dice.randrange(len(moves) - 1) + 1 if len(moves) > 1 else 0
-    end = dice.choice([Action(Op.STOP), Action(Op.STOP, text="Done."), Action(Op.INFEASIBLE, text="This cannot be done.")])
-    act = following(moves)
-    return Cast(PLANNED, executor(lambda turn, elements: act(turn, elements) if turn < at else end), planner(plan_of(task.intent)))
-
-
-def wandering(task: Task, dice: random.Random) -> Cast:
-    """Any link of each page, until it is cut off or gives a text of the page as its answer."""
-    steps, places = dice.randrange(3, 20), [dice.random() for _ in range(20)]
-
-    def act(turn: int, elements: Sequence[Element]) -> Action:
-        links = [one for one in elements if one.role == "link"]
-        if turn >= steps or not links:
-            return Action(Op.STOP, text=elements[int(places[turn] * len(elements))].name)
-        return clicked(links[int(places[turn] * len(links))], Move(Op.CLICK))
-
-    return Cast(AGENT, executor(act))
-
-
-def hurried(task: Task, dice: random.Random) -> Cast:
-    """All is right, but there are too few turns."""
-    moves = solution(task).moves
-    settings = replace(PLANNED, max_turns=max(1, len(moves) - dice.randrange(1, 3)))
-    return Cast(settings, executor(following(moves)), planner(plan_of(task.intent)))
-
-
-def talkative(task: Task, dice: random.Random) -> Cast:
-    """Prose in place of actions from a turn on; or in place of the plan, and actions for another request."""
-    moves = solution(task).moves
-    if dice.random() < 0.3:
-        act = other_request(task, dice).executor
-        return Cast(PLANNED, act, ScriptedLLM(lambda messages: CHAT))
-    at = dice.randrange(len(moves))
-    act = following(moves)
-    return Cast(PLANNED, executor(lambda turn, elements: act(turn, elements) if turn < at else CHAT), planner(plan_of(task.intent)))
-
-
-AGENTS: dict[Callable[[Task, random.Random], Cast], int] = {  # -> failed episodes that the sample takes of it
-    teacher: 8,
-    other_request: 4,
-    short_plan: 4,
-    other_element: 7,
-    no_element: 3,
-    misread: 3,
-    misreckoned: 3,
-    stuck: 4,
-    early: 4,
-    wandering: 4,
-    hurried: 3,
-    talkative: 3,
-}
-
-
-async def played() -> list[tuple[str, Trajectory]]:
-    """(agent, failed episode) of every agent, on tasks that no other agent gets."""
-    tasks = list(load_suite("miniweb").tasks("validation"))
-    random.Random(SEED).shuffle(tasks)
-    left, found = iter(tasks), []
-    for cast_of, wanted in AGENTS.items():
-        while wanted:
-            task = next(left)
-            cast, env = cast_of(task, random.Random(f"{SEED}/{task.id}")), MiniwebEnv(FORM)
-            trajectory = await run_episode(task, env, cast.settings, cast.executor, cast.planner, seed=SEED)
-            await env.close()
-            if trajectory.outcome.success is False:
-                found.append((cast_of.__name__, trajectory))
-                wanted -= 1
-    return found
-
-
-def of_run(folder: Path) -> Iterator[tuple[str, Trajectory]]:
-    """The first failed episodes of an evaluation, all of different templates where there are so many."""
-    with read_run(folder / STORE) as store:
-        trajectories = [from_dict(Trajectory, stored) for _, stored in store.items("trajectory")]
-    failed = sorted((t for t in trajectories if t.outcome.success is False), key=lambda t: t.task_id)
-    random.Random(SEED).shuffle(failed)
-    yield from ((folder.name.rsplit("-", 1)[0], t) for t in failed[:OF_A_RUN])
+class Labelled:
+    id: str
+    part: str
+    trajectory: Trajectory
+    kind: str  # by hand
 
 
 def compact(trajectory: Trajectory) -> Trajectory:
@@ -293,29 +80,50 @@ def pruned(data: Any) -> Any:
     return [pruned(value) for value in data] if isinstance(data, list) else data
 
 
-def sample() -> list[tuple[str, Trajectory]]:
-    """(id, trajectory) of the committed episodes."""
-
+def sample() -> list[Labelled]:
+    """Raises KeyError for an episode without a label."""
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))
     rows = map(json.loads, EPISODES.read_text(encoding="utf-8").splitlines())
-    return [(row["id"], whole(from_dict(Trajectory, row["trajectory"]))) for row in rows]
+    return [Labelled(row["id"], row["part"], whole(from_dict(Trajectory, row["trajectory"])), labels[row["id"]][0]) for row in rows]
 
 
-def make(runs: Sequence[Path]) -> None:
-    found = asyncio.run(played()) + [one for run in runs for one in of_run(run)]
-    rows = [{"agent": agent, "trajectory": pruned(to_dict(compact(trajectory)))} for agent, trajectory in found]
-    rows = sorted(({"id": content_hash(row["trajectory"], 6)} | row for row in rows), key=lambda row: row["id"])  # neighbours tell nothing
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    FOLDER.mkdir(exist_ok=True)
-    EPISODES.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{len(lines)} episodes in {EPISODES}; {LABELS.name} belongs to those that are committed")
+def by_rules() -> dict[str, str]:
+    return {one.id: explain(one.trajectory).kind for one in sample()}
+
+
+async def by_judge(base_url: str, model: str, votes: int) -> dict[str, str]:
+    async with EndpointLLM(base_url, model) as judge:
+        questions = [Question(one.id, one.id, failure_messages(one.trajectory)) for one in sample()]
+        said = await asyncio.gather(*(ask(judge, asking(votes), question) for question in questions))
+    return {question.key: record["kind"] for question, record in zip(questions, said, strict=True)}
+
+
+def agreement(said: Mapping[str, str]) -> dict[str, Any]:
+    """Part -> episodes, accuracy, kappa and the table of kinds: one row for each label, one column for each kind that was said."""
+    measured = {}
+    for part in (*PARTS, "all"):
+        pairs = [(one.kind, said[one.id]) for one in sample() if part in (one.part, "all")]
+        measured[part] = {"n": len(pairs), "accuracy": accuracy(pairs), "kappa": kappa(pairs), "confusion": confusion(pairs, KINDS)}
+    return measured
+
+
+def shown(measured: Mapping[str, Any]) -> str:
+    lines = [["part", "episodes", "accuracy", "kappa"]]
+    lines += [[part, str(m["n"]), f"{m['accuracy']:.3f}", f"{m['kappa']:.3f}"] for part, m in measured.items()]
+    rows = [[kind, *map(str, counts)] for kind, counts in zip(KINDS, measured["all"]["confusion"], strict=True)]
+    return f"{table(lines)}\n{table([['label / said', *KINDS], *rows])}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--make", action="store_true", help="play the episodes again and write them over the committed ones")
-    parser.add_argument("--run", type=Path, nargs="*", default=[], metavar="RUN", help="evaluations on the validation split, for --make")
+    parser.add_argument("--base-url", metavar="URL", help="ask the judge there instead of the rules")
+    parser.add_argument("--model", default="judge", metavar="NAME", help="its name on that server")
+    parser.add_argument("--votes", type=int, default=1, metavar="K", help="answers per episode; most of them decide")
+    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    make(args.run) if args.make else None
+    said = asyncio.run(by_judge(args.base_url, args.model, args.votes)) if args.base_url else by_rules()
+    measured = agreement(said)
+    print(json.dumps(measured) if args.json else shown(measured))
 
 
 if __name__ == "__main__":
