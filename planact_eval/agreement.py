@@ -38,7 +38,10 @@ def confusion(pairs: Pairs, kinds: Sequence[str]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Detection:
-    """How well YES stands for solved: precision tp / (tp + fp), recall tp / (tp + fn), F1 their harmonic mean; None where nothing counts."""
+    """How well YES stands for solved: precision tp / (tp + fp), recall tp / (tp + fn), F1 their harmonic mean.
+
+    None where nothing counts.
+    """
 
     tp: int  # solved, and said to be
     fp: int  # said to be solved, and not
