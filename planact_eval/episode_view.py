@@ -24,8 +24,9 @@ from planact_envs.observation import element_line
 from planact_eval.metrics import planner_was_asked, tokens, verdict
 
 MAX_TEXT = 20_000  # characters shown of one page or answer
+MAX_FIELD = 2_000  # characters shown of anything else: a request, an address, a step, a reason; ours
 LIKENESS_WORDS = 40  # of a step that are compared; ours
-REFINED = 0.6  # share of common words from which a new step counts as an old one refined; ours
+REFINED = 0.5  # a new step with a larger share of common words counts as an old one refined; ours
 
 ENDINGS = {
     StopReason.ANSWERED: "the executor stopped with an answer",
@@ -44,6 +45,10 @@ Picture = Callable[[Observation], tuple[str, str]]  # of a page: (data: URI or "
 
 def no_picture(page: Observation) -> tuple[str, str]:
     return "", ""
+
+
+class Text(str):
+    """A text that has been cut to a length of its own already; any other is cut to MAX_FIELD when it is shown."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ def plan_changes(before: Plan, after: Plan) -> tuple[Change, ...]:
         likest = max(gone, key=lambda step: _likeness(step, s.step), default="")
         if s.step in old:
             changes.append(Change("kept", s.step, s.reasoning))
-        elif likest and _likeness(likest, s.step) >= REFINED:
+        elif likest and _likeness(likest, s.step) > REFINED:
             gone.remove(likest)
             changes.append(Change("refined", s.step, s.reasoning, likest))
         else:
@@ -155,11 +160,11 @@ def split_thinking(text: str) -> tuple[str, str]:
     return re.sub(r"</?think>", "", thought).strip(), answer.strip()
 
 
-def page_view(text: str, element: str, limit: int) -> dict[str, str]:
+def page_view(text: str, element: str, limit: int) -> dict[str, Text]:
     """A page in three pieces, the line of the acted `element` in the middle; the beginning and what is around that line are kept."""
     span = element_line(text, element) if element else None
     if span is None:
-        return {"before": cut(text, limit), "line": "", "after": ""}
+        return {"before": cut(text, limit), "line": Text(), "after": Text()}
     before, line, after = text[: span[0]], text[span[0] : span[1]], text[span[1] :]
     if len(text) > limit:
         quarter = limit // 4
@@ -167,7 +172,7 @@ def page_view(text: str, element: str, limit: int) -> dict[str, str]:
         if skipped > 0:
             before = f"{before[:quarter]}\n[{skipped:,} characters are not shown]\n{before[-quarter:]}"
         line, after = cut(line, quarter), cut(after, quarter)
-    return {"before": before, "line": line, "after": after}
+    return {"before": Text(before), "line": Text(line), "after": Text(after)}
 
 
 def price(usage: Usage) -> str:
@@ -184,8 +189,8 @@ def page_name(page: Observation) -> str:
     return f"{page.title} ({page.url})" if page.title else page.url
 
 
-def cut(text: str, limit: int = MAX_TEXT) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}\n[{len(text) - limit:,} more characters are not shown]"
+def cut(text: str, limit: int = MAX_TEXT) -> Text:
+    return Text(text if len(text) <= limit else f"{text[:limit]}\n[{len(text) - limit:,} more characters are not shown]")
 
 
 def visible(value: object) -> object:
@@ -195,13 +200,18 @@ def visible(value: object) -> object:
     return "".join(c if c in "\n\t" or unicodedata.category(c)[0] != "C" else f"\\u{ord(c):04x}" for c in value)
 
 
+def _shown(value: object) -> object:
+    short = not isinstance(value, str) or isinstance(value, Markup | Text) or len(value) <= MAX_FIELD
+    return visible(value if short else cut(value, MAX_FIELD))
+
+
 def templates() -> Environment:
-    """The templates of this folder. Everything that stands in them is escaped and made visible."""
+    """The templates of this folder. Everything that stands in them is escaped, made visible and of bounded length."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=visible,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planact.types import Observation
+from planact_eval.episode_view import Text
 
 MAX_PICTURES = 24_000_000  # bytes of all screenshots together, before base64; ours
 MAX_PICTURE = 4_000_000  # bytes of one screenshot; ours
@@ -34,7 +35,7 @@ class Pictures:
         if not png.startswith(PNG):
             return "", "the file is no PNG"
         self.room -= size
-        return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}", ""
+        return Text(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"), ""
 
 
 def inside(folder: Path, recorded: str) -> Path | None:
