@@ -14,7 +14,7 @@ from planact.types import Trajectory
 from planact_envs.suites import load_suite
 from planact_eval.ablation import benchmark, the_same, write_table
 from planact_eval.metrics import Summary, summarize
-from planact_eval.planned import eval_folder, models_of, planned_tasks
+from planact_eval.planned import eval_folder, models_of, planned_episodes, planned_tasks
 from planact_eval.run_folder import RunFolder, open_run
 from planact_eval.table import Benchmark, Row
 
@@ -51,20 +51,20 @@ def report_runs(folders: Sequence[Path], folder: Path) -> str:
     return _write(folder, title, named, dict(zip(labels, recipes, strict=True)))
 
 
-def read_results(run: RunFolder) -> Results:
-    """The summary and the planned episodes of a run. Raises StoreError when it is not finished or its tasks are not known here."""
-    recipe = run.recipe
-    if run.missing:
-        raise StoreError(run.missing)
+def read_results(run: RunFolder, recipe: Recipe) -> Results:
+    """The summary and the trajectories of the episodes that `recipe` plans, which may ask for fewer repeats than the run has.
+
+    Raises StoreError when some are missing or were run on other tasks, RecipeError when the tasks cannot be read here.
+    """
     suite = load_suite(recipe.eval.suite)
     if (version := run.settings["suite_version"]) != suite.version:
         raise StoreError(f"evaluated on {suite.name} {version}, and the tasks here are those of {suite.version}")
-    done = set(run.keys())
-    if left := [key for key in run.planned if key not in done]:
-        raise StoreError(f"{len(run.planned) - len(left)} of {len(run.planned)} episodes are done")
-    trajectories = [run.trajectory(key) for key in run.planned]
-    tasks = planned_tasks(recipe, suite)
-    return summarize(tasks, trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation), trajectories
+    planned, done = [episode.key for episode in planned_episodes(recipe, suite)], set(run.keys())
+    if not done.issuperset(planned):
+        raise StoreError(f"{len(done & set(planned))} of {len(planned)} episodes are done")
+    trajectories = [run.trajectory(key) for key in planned]
+    summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation)
+    return summary, trajectories
 
 
 def _of_cell(cell: Cell, runs: Path) -> tuple[Row, list[Trajectory]]:
@@ -74,7 +74,7 @@ def _of_cell(cell: Cell, runs: Path) -> tuple[Row, list[Trajectory]]:
         if not (folder / STORE).exists():
             raise NotBuilt("no episode has been run", "scripts/evaluate.py")
         with open_run(folder) as run:
-            summary, trajectories = read_results(run)
+            summary, trajectories = read_results(run, cell.recipe)
     except (NotBuilt, RecipeError, StoreError) as error:
         return Row(cell.row, cell.column, cell.paper, None, str(error)), []
     return Row(cell.row, cell.column, cell.paper, summary), trajectories
@@ -82,8 +82,8 @@ def _of_cell(cell: Cell, runs: Path) -> tuple[Row, list[Trajectory]]:
 
 def _row(run: RunFolder) -> tuple[Row, list[Trajectory]]:
     try:
-        summary, trajectories = read_results(run)
-    except StoreError as error:
+        summary, trajectories = read_results(run, run.recipe)
+    except (RecipeError, StoreError) as error:
         return Row(run.recipe.name, "", None, None, str(error)), []
     return Row(run.recipe.name, "", None, summary), trajectories
 

@@ -65,7 +65,8 @@ def write_report(
             rows=rows,
             header=table.header(rows),
             cells={row.key: table.cells(row, rows) for row in rows},
-            notes=[table.INTERVALS, *table.footer(rows)],
+            intervals=table.INTERVALS,
+            footer=table.footer(rows),
             plots={name: Markup(plot.themed(svg)) for name, svg in pictures.items()},  # made by matplotlib, which escapes the labels
             costs=report_tables.costs(rows, recipes),
             behaviour=report_tables.behaviour(rows),

@@ -66,6 +66,16 @@ def test_a_recipe_without_the_stage_is_refused(script, section, tmp_path):
     assert "Traceback" not in done.stderr and not (tmp_path / "runs").exists()
 
 
+def test_a_report_is_of_a_table_or_of_runs_and_of_nothing_else(tmp_path):
+    for arguments in ([], ["--config", "recipes/ablations/miniweb-quick.yaml", "run"], ["run", "--set", "seed=1"]):
+        done = call("report.py", *arguments)
+        assert done.returncode == 2 and re.search("error: (name either an ablation table|--set changes the recipes)", done.stderr)
+    done = call("report.py", tmp_path, "--runs", tmp_path / "runs", flags=["-X", "importtime"])
+    assert done.returncode == 2 and f"error: {tmp_path} is no run folder" in done.stderr and not TORCH.search(done.stderr)
+    done = call("report.py", "--config", "recipes/ablations/miniweb-quick.yaml", "--runs", tmp_path / "runs")
+    assert done.returncode == 2 and "error: nothing of this has been evaluated" in done.stderr and not (tmp_path / "runs").exists()
+
+
 def test_a_base_is_only_made_from_a_recipe_for_one(tmp_path):
     done = call("pretrain.py", "--config", "recipes/tiny/react.yaml", "--set", f"base_model={tmp_path / 'model'}")
     assert done.returncode == 2 and "error: the recipe 'tiny/react' has no section `pretrain`" in done.stderr
