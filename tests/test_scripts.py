@@ -17,7 +17,8 @@ from planact_envs.suites import load_suite
 from planact_eval.runner import evaluate
 
 REPO = Path(__file__).parents[1]
-SCRIPTS = sorted(path.name for path in (REPO / "scripts").glob("*.py"))
+OF_RUNS = ("calibrate.py", "compare.py", "failures.py", "rescore.py", "view.py")  # read run folders; report.py reads either
+SCRIPTS = sorted({path.name for path in (REPO / "scripts").glob("*.py")} - set(OF_RUNS))  # take a recipe
 NEEDED = {"merge.py": ["--role", "planner"], "sft.py": ["--role", "planner"], "push.py": ["--repo", "me/rows"]}
 TORCH = re.compile(r"\| +(torch|transformers|trl|datasets)$", re.M)  # a line of `python -X importtime`
 
@@ -36,7 +37,8 @@ def settings(changes, *more):
 
 
 def config_of(script):
-    other = {"ablate.py": "recipes/ablations/miniweb-quick.yaml", "pretrain.py": "recipes/tiny/base.yaml"}
+    table = "recipes/ablations/miniweb-quick.yaml"
+    other = {"ablate.py": table, "report.py": table, "pretrain.py": "recipes/tiny/base.yaml"}
     return other.get(script, "recipes/tiny/finetuning.yaml")
 
 
@@ -57,6 +59,24 @@ def test_a_typo_is_refused_at_once_with_the_nearest_name(script):
     assert done.returncode == 2 and not done.stdout
     assert re.search(r"^error: .*unknown key 'replann' in section 'agent'.*'replan'", done.stderr, re.M)
     assert "Traceback" not in done.stderr and not TORCH.search(done.stderr)
+
+
+@pytest.mark.parametrize("script", OF_RUNS)
+def test_help_shows_a_command_on_a_run_that_can_be_typed(script):
+    done = call(script, "--help", flags=["-X", "importtime"])
+    assert done.returncode == 0 and not TORCH.search(done.stderr)
+    docstring = ast.get_docstring(ast.parse((REPO / "scripts" / script).read_text()))
+    [command] = [line.strip() for line in docstring.splitlines() if f"scripts/{script} runs/eval/" in line]
+    assert command in done.stdout and not re.search(r"--config", command)
+
+
+@pytest.mark.parametrize("script", OF_RUNS)
+def test_a_folder_that_is_no_run_is_refused_at_once(script, tmp_path):
+    needed = {"rescore.py": ["--scorer", "vab"], "compare.py": [tmp_path / "other"]}
+    done = call(script, tmp_path, *needed.get(script, []), flags=["-X", "importtime"])
+    assert done.returncode == 2 and not done.stdout
+    assert re.search(rf"^error: {tmp_path} is no run folder: it has no run.sqlite", done.stderr, re.M)
+    assert "Traceback" not in done.stderr and not TORCH.search(done.stderr) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("script, section", [(f"{name}.py", "agent") for name in ("evaluate", "build_data", "sft", "merge", "push")])
