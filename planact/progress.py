@@ -15,13 +15,16 @@ TIMES = 45  # columns that tqdm takes for percentage, times and speed
 class Progress:
     """Counts `done` of `total`; `note` is what stands behind the count, such as a loss or a success rate.
 
+    The time left is told once as many have ended as run `at_a_time`: before, most of the work has gone into those that have not.
+
     The first plain line comes after `patience` seconds: a stage that is one of many and may be done at once then takes one line.
     """
 
-    def __init__(self, label: str, total: int, done: int = 0, unit: str = "it", patience: float = 0.0):
+    def __init__(self, label: str, total: int, done: int = 0, unit: str = "it", patience: float = 0.0, at_a_time: int = 1):
         self.label, self.total, self.done, self.unit = label, total, done, unit
         options = {"desc": label, "unit": unit, "initial": done, "dynamic_ncols": True, "smoothing": 0}
         self.bar = tqdm(total=total, **options) if sys.stderr.isatty() else None
+        self.at_a_time = at_a_time
         self.worked = 0  # steps that took time in this run, from which the time left is told
         self.started = time.monotonic()
         self.printed = self.started - LINE_EVERY + patience
@@ -46,7 +49,7 @@ class Progress:
         """Time since the start, and the time left at the speed so far, where there is one."""
         elapsed = time.monotonic() - self.started
         left = self.total - self.done
-        return clock(elapsed) + (f", {clock(elapsed / self.worked * left)} left" if self.worked and left > 0 else "")
+        return clock(elapsed) + (f", {clock(elapsed / self.worked * left)} left" if self.worked >= self.at_a_time and left > 0 else "")
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What the progress line of an evaluation tells: success so far, what broke, tokens and dollars."""
+"""What the progress line of an evaluation tells: success so far, what broke, tokens and dollars, the judge's included."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Live:
         if trajectory.outcome.success is None:
             self.broken[str(trajectory.stop_reason)] += 1
         self.usage += trajectory.planner_usage + trajectory.executor_usage
+        self.usage += sum((judgement.usage for judgement in trajectory.outcome.judgements), Usage())
 
     def note(self) -> str:
         """E.g. `success 12.5% [5%, 27%], unscored: 1 env_error, 1.2M tokens, $0.31`."""

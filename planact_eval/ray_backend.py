@@ -95,7 +95,7 @@ class Crew:
         self.ray = ray
         cpus = max(1, int(ray.available_resources().get("CPU", 1)))
         wanted = min(stage.recipe.eval.episodes_in_flight, episodes)
-        workers = min(cpus, wanted)
+        workers = min(cpus, wanted, *(endpoint.max_in_flight for endpoint in stage.recipe.endpoints.values()))
         slots = min(ceil(wanted / workers), stage.in_flight)
         self.in_flight = min(wanted, workers * slots)
         shared = shared_out(stage.recipe, workers)

@@ -99,7 +99,8 @@ async def _run(stage: Stage, episodes: Sequence[Planned], todo: Sequence[Planned
     for _, trajectory in kept:
         live.add(trajectory)
     todo = longest_first(todo, stage.suite, [(task, len(t.turns)) for task, t in kept if t.stop_reason not in BROKEN])
-    bar = Progress(f"evaluate {stage.recipe.name}", len(episodes), done=len(episodes) - len(todo), unit="episodes")
+    done_before, label = len(episodes) - len(todo), f"evaluate {stage.recipe.name}"
+    bar = Progress(label, len(episodes), done_before, unit="episodes", at_a_time=stage.in_flight)
     _note_limit(stage)
 
     def done(episode: Planned, played: Played) -> None:
@@ -124,7 +125,10 @@ def _kept(episodes: Sequence[Planned], todo: Sequence[Planned], store: RunStore)
 def _note_limit(stage: Stage) -> None:
     wanted, most = stage.recipe.eval.episodes_in_flight, stage.in_flight
     if most < wanted:
-        print(f"note: {stage.suite.name} takes {most} episodes at a time, not eval.episodes_in_flight={wanted}", file=sys.stderr)
+        print(
+            f"note: {stage.suite.name} takes {most} episodes at a time in one process, not {wanted} (eval.episodes_in_flight)",
+            file=sys.stderr,
+        )
 
 
 def keep(store: RunStore, episode: Planned, played: Played) -> None:

@@ -20,6 +20,7 @@ from planact.llm import Completion, Message, ModelError
 from planact.types import Usage
 
 MAX_BATCH = 32  # requests generated together
+TIMEOUT = 600.0  # seconds for one answer, the wait for other batches included; ours, as for a vLLM of our own
 QUIET = 0.005  # seconds without a new request after which a batch starts; a step of miniweb takes one millisecond
 
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
@@ -51,7 +52,9 @@ class LocalLLM:
     async def complete(
         self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, seed: int = 0, top_logprobs: int = 0
     ) -> Completion:
-        """The model's reply. Raises ModelError for a prompt that is too long, and for log-probabilities, which it does not tell."""
+        """The model's reply. Raises ModelError for a prompt that is too long, for an answer that takes longer than TIMEOUT, and for
+        log-probabilities, which it does not tell.
+        """
         if top_logprobs:
             raise ModelError(f"{self.name} in this process tells no log-probabilities; serve it with vLLM and name it in endpoints")
         ids = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)["input_ids"]
@@ -64,7 +67,12 @@ class LocalLLM:
         self.waiting.append(request)
         if self.server is None or self.server.done():
             self.server = asyncio.create_task(self._serve())
-        return await request.reply
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await request.reply
+        except TimeoutError:
+            advice = "lower eval.episodes_in_flight, or serve the model with vLLM"
+            raise ModelError(f"{self.name} has not answered within {TIMEOUT:g} s; {advice}") from None
 
     async def _serve(self) -> None:
         """Generate batch after batch until nobody waits."""
@@ -98,7 +106,7 @@ class LocalLLM:
         sampling = {"do_sample": True, "temperature": heat, "top_p": 1.0, "top_k": 0} if heat else {"do_sample": False}
         torch.manual_seed(batch[0].seed)
         limit = max(r.max_tokens for r in batch)
-        output = self.model.generate(**inputs, max_new_tokens=limit, pad_token_id=self.tokenizer.pad_token_id, **sampling)
+        output = self.model.generate(**inputs, max_new_tokens=limit, max_time=TIMEOUT, pad_token_id=self.tokenizer.pad_token_id, **sampling)
         seconds = time.monotonic() - started
         width = inputs["input_ids"].shape[1]
         return [self._completion(r, tokens.tolist(), seconds) for r, tokens in zip(batch, output[:, width:], strict=True)]

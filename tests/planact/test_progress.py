@@ -48,6 +48,15 @@ def test_items_from_the_store_do_not_change_the_time_that_is_left(capsys, now):
     assert lines(capsys) == ["plans: 1/100 it [0:00]", "plans: 90/100 it [0:30, 5:00 left]"]
 
 
+def test_the_time_left_waits_until_as_many_have_ended_as_run_at_a_time(capsys, now):
+    with Progress("episodes", 9, at_a_time=3) as progress:
+        for seconds in (20, 10, 12):
+            now[0] += seconds
+            progress.update()
+    # the first of three that started together took 20 s, which says nothing of a third of 9; three took 42 s, so six take 84 s
+    assert lines(capsys) == ["episodes: 1/9 it [0:20]", "episodes: 2/9 it [0:30]", "episodes: 3/9 it [0:42, 1:24 left]"]
+
+
 def test_clock():
     assert [clock(seconds) for seconds in (0, 9.6, 65, 3600 * 2 + 9)] == ["0:00", "0:09", "1:05", "2:00:09"]
 

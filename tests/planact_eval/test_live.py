@@ -1,6 +1,6 @@
 """What the progress line says."""
 
-from planact.types import Outcome, StopReason, Trajectory, Turn, Usage
+from planact.types import Judgement, Outcome, StopReason, Trajectory, Turn, Usage
 from planact_eval.live import Live, short
 
 
@@ -15,6 +15,13 @@ def test_the_note_counts_verdicts_tokens_and_dollars():
         live.add(made)
     # One of four succeeded; Wilson's interval of 1/4 is [4.6 %, 69.9 %]. 4 * 1,200 tokens, 4 * $0.25.
     assert live.note() == "success 25.0% [5%, 70%], unscored: 2 env_error, 4.8k tokens, $1.00"
+
+
+def test_the_judge_counts_too():
+    judged = Outcome(True, judgements=(Judgement("fuzzy_match", "m", "h", "yes", True, Usage(90, 10, usd=0.5)),))
+    live = Live()
+    live.add(Trajectory("t", "h", "", (), StopReason.ANSWERED, judged))
+    assert live.note().endswith(", 100 tokens, $0.50")
 
 
 def test_an_unknown_or_absent_price_is_left_out():

@@ -116,12 +116,7 @@ def local_ray(deadly):
 
 @pytest.mark.slow
 def test_an_evaluation_is_the_same_here_and_on_ray(local_ray, behind, tmp_path):
-    more = (
-        "agent.planner=base",
-        "endpoints.planner.base_url=" + behind().endpoints["executor"].base_url,
-        "endpoints.planner.model=teacher",
-    )
-    here, there = (evaluate(behind(*more, f"eval.backend={name}"), tmp_path / name) for name in ("asyncio", "ray"))
+    here, there = (evaluate(behind(f"eval.backend={name}"), tmp_path / name) for name in ("asyncio", "ray"))
     assert timeless(here[2]) == timeless(there[2]) and here[1].success == there[1].success == 12
     assert here[0].name == there[0].name
     with read_run(here[0] / "run.sqlite") as one, read_run(there[0] / "run.sqlite") as two:

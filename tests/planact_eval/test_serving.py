@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from planact.llm import ModelError
+from planact_eval import serving
 from planact_eval.serving import MAX_BATCH, LocalLLM
 
 
@@ -98,6 +99,14 @@ async def test_a_failed_generation_reaches_each_request_of_its_batch_and_no_othe
         assert isinstance(error, ModelError) and "ValueError" in str(error) and llm.name in str(error)
     assert third.text == answers["blue"]
     assert (await ask(llm, "red")).text == answers["red"]
+
+
+async def test_an_answer_that_takes_too_long_fails_and_the_next_one_does_not(llm, answers, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(serving, "TIMEOUT", 0.001)  # a batch waits five times as long for others
+        with pytest.raises(ModelError, match="has not answered within 0.001 s; lower eval.episodes_in_flight"):
+            await ask(llm, "red")
+    assert (await ask(llm, "green")).text == answers["green"]
 
 
 async def test_cancelled_requests_do_not_hold_up_the_others(llm, answers):
