@@ -20,12 +20,12 @@ from markupsafe import Markup
 from planact.store import StoreError
 from planact_eval.episode_list import Line, choices, difference, keys_of, lines_of, text_limit
 from planact_eval.episode_view import MAX_TEXT, episode_view, templates
+from planact_eval.failure_judge import KIND as FAILURE
 from planact_eval.intervals import wilson
 from planact_eval.pictures import Pictures
 from planact_eval.run_folder import RunFolder, open_run
 
 NAME = "view.html"
-FAILURE = "failure"  # kind in the run store: why an episode failed, as told by a judge
 MAX_TEXTS = 24_000_000  # characters of all pages and answers together; ours, a browser opens as much in seconds
 HERE = Path(__file__).parent
 
