@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
 MIN_VALUE = 8  # characters; a shorter value of a variable is a word that any page may hold
-HIDDEN = "[hidden]"  # stands where a secret was
+HIDDEN = "[a secret]"  # stands where one was; its blank keeps it from being found as one
 SHOWN = 4  # characters of a secret that may be shown, and never more than a quarter of it
 _SECRET_NAME = re.compile(r"_(KEY|TOKEN|SECRET)$|PASSWORD", re.I)
 
@@ -45,7 +45,7 @@ _KINDS = [
 
 
 _REST = re.compile(r"[\w.~+/=-]*", re.A)  # the patterns end where a secret is certain, and not where it ends
-_KEY_BODY = re.compile(r"[^-]*")
+_KEY_BODY = re.compile(r"((\s|\\n)+[A-Za-z0-9+/=]{16,})*((\s|\\n)+[A-Za-z0-9+/=]+(?=(\s|\\n)*-----END))?")
 
 
 @dataclass(frozen=True)

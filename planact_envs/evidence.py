@@ -83,25 +83,25 @@ def kept(evidence: Evidence, secrets: Mapping[str, str]) -> dict[str, Any]:
     whole = {"url": data["url"], "sites": data["sites"], "pages": {}, "readings": {}, "events": None, "database": None}
     room, left_out = MAX_BYTES, list(data["left_out"])
     for group, key, part in _parts(data):
-        size = len(json.dumps(part)) + len(key)
+        size = len(json.dumps(part)) + len(json.dumps(key))
         if size > room:
-            left_out.append(f"{group} {key}".strip() + f": {size} bytes did not fit into {MAX_BYTES}")
+            left_out.append(f"{group} {key or ''}: {size} bytes did not fit into {MAX_BYTES}")
             continue
         room -= size
-        if key:
-            whole[group][key] = part
-        else:
+        if key is None:
             whole[group] = part
+        else:
+            whole[group][key] = part
     return {**whole, "left_out": left_out}
 
 
-def _parts(data: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def _parts(data: Mapping[str, Any]) -> Iterator[tuple[str, str | None, Any]]:
     """(group, key, part), what scorers need most first; a group without keys is one part, because half of it says nothing."""
     if data["database"] is not None:
-        yield "database", "", data["database"]
+        yield "database", None, data["database"]
     yield from (("readings", key, text) for key, text in data["readings"].items())
     if data["events"] is not None:
-        yield "events", "", data["events"]
+        yield "events", None, data["events"]
     yield from (("pages", address, html) for address, html in data["pages"].items())
 
 
@@ -115,4 +115,4 @@ def _hidden(data: Any, own: Mapping[str, str]) -> Any:
 
 def without_passwords(body: str) -> str:
     """The body of a form, or of a JSON request, without what its fields named `password` or alike hold."""
-    return _SECRET_FIELD.sub(rf"\1{HIDDEN}", body)
+    return _SECRET_FIELD.sub(lambda match: match[1] + (f'"{HIDDEN}"' if match[2].startswith('"') else HIDDEN), body)

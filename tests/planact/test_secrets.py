@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planact.secrets import secret_values, secrets_in
+from planact.secrets import HIDDEN, hide, secret_values, secrets_in
 
 MIXED = "a1B2c3D4" * 12  # letters and digits, as keys have them
 
@@ -96,3 +96,21 @@ def test_a_hundred_megabytes_take_seconds():
     started = time.perf_counter()
     found = [one for _ in range(10_000_000 // len(page)) for one in secrets_in(page, {"A_KEY": MIXED})]
     assert found == [] and time.perf_counter() - started < 3.0  # seconds for a tenth of them; 0.2 at the time of writing
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_what_is_found_can_be_hidden_whole(kind):
+    for secret in SECRETS[kind]:
+        hidden = hide(f"before {secret} after", {})
+        assert hidden.startswith("before ") and hidden.endswith(" after") and HIDDEN in hidden
+        assert not list(secrets_in(hidden, {})) and MIXED[8:16] not in hidden
+
+
+def test_text_without_secrets_stays_as_it_is_and_given_values_go():
+    assert hide("a sk-branch and Bearer of news", {}) == "a sk-branch and Bearer of news"
+    assert hide("p=a%26b+c&q=a&amp;b c", {"x": "a&b c"}) == f"p={HIDDEN}&q={HIDDEN}"
+
+
+@given(st.text(alphabet="sk-hf_Bearer :=;0123456789abcdefghijklmnopqrst\n", max_size=200))
+def test_hiding_leaves_nothing_to_be_found(text):
+    assert not list(secrets_in(hide(text, {}), {}))
