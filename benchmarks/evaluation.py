@@ -3,6 +3,7 @@
     python benchmarks/evaluation.py [--json]
 
     wall_over_ideal_N   wall time of an evaluation with N episodes in flight / the ideal       aim 1.10 or less at 8, 1.25 or less at 32
+    cpu_ms_N            processor time of the harness for one call, world and storing included: below latency / N, or N are not kept busy
     wall_over_model_N   that wall time / (seconds of all model calls / N), which forgets the long last episodes
     mib_per_episode     private memory for each further episode in flight, in process: (peak at 64 - peak at 8) / 56
     chromium_mib        the same in Chromium, its processes included: (peak at 8 - peak at 2) / 6; left out without a browser
@@ -55,12 +56,12 @@ def recipe_for(url: str, suite: str, episodes: int, in_flight: int) -> Recipe:
     return load_recipe(RECIPE, ["eval.serving=endpoint", *endpoint, *evaluated])
 
 
-def play(url: str, in_flight: int) -> tuple[float, list[Trajectory]]:
-    """Seconds of a whole evaluation, and its trajectories."""
+def play(url: str, in_flight: int) -> tuple[float, float, list[Trajectory]]:
+    """Seconds of a whole evaluation by the clock and of the processor, and its trajectories."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         _, _, trajectories = evaluate(recipe_for(url, "miniweb-short", EPISODES, in_flight), Path(folder))
-        return time.perf_counter() - start, trajectories
+        return time.perf_counter() - wall, time.process_time() - cpu, trajectories
 
 
 def calls(trajectory: Trajectory) -> int:
@@ -78,17 +79,18 @@ def makespan(lengths: Sequence[float], slots: int) -> float:
 def walls() -> dict[str, float]:
     with serving("--teacher", "miniweb-short") as url:
         play(url, 8)  # imports and caches
-        _, alone = play(url, 1)
+        _, _, alone = play(url, 1)
     seconds = {trajectory.task_id: trajectory.seconds + calls(trajectory) * LATENCY for trajectory in alone}
     suite = load_suite("miniweb-short")
     order = longest_first(planned_episodes(recipe_for("http://127.0.0.1/v1", "miniweb-short", EPISODES, 1), suite), suite)
     lengths = [seconds[episode.task.id] for episode in order]
-    found = {"calls": sum(map(calls, alone)), "own_ms_per_call": 1000 * sum(t.seconds for t in alone) / sum(map(calls, alone))}
+    found: dict[str, float] = {"calls": sum(map(calls, alone))}
     with serving("--teacher", "miniweb-short", "--latency", str(LATENCY)) as url:
         for in_flight in AIMS:
-            wall, played = play(url, in_flight)
+            wall, cpu, played = play(url, in_flight)
             assert [calls(one) for one in played] == [calls(one) for one in alone], "the episodes are not the same"
             found[f"wall_over_ideal_{in_flight}"] = wall / makespan(lengths, in_flight)
+            found[f"cpu_ms_{in_flight}"] = 1000 * cpu / found["calls"]
             found[f"wall_over_model_{in_flight}"] = wall / (LATENCY * found["calls"] / in_flight)
     return found
 

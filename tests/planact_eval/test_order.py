@@ -62,5 +62,5 @@ def test_a_suite_may_bound_what_one_process_plays_at_a_time(capsys, most, in_fli
     stage = Stage(recipe, replace(load_suite("miniweb-short"), most_in_flight=most), {}, Path())
     assert stage.in_flight == in_flight
     _note_limit(stage)
-    note = "note: miniweb-short takes 16 episodes at a time in one process, not 64 (eval.episodes_in_flight)\n"
+    note = "note: miniweb-short takes 16 episodes at a time in one process, 64 were asked for\n"
     assert capsys.readouterr().err == (note if said else "")
