@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from planact.types import Observation
@@ -21,6 +21,7 @@ class Pictures:
     folder: Path  # the run's
     room: float = MAX_PICTURES
     largest: float = MAX_PICTURE
+    shown: set[Path] = field(default_factory=set)
 
     def __call__(self, page: Observation) -> tuple[str, str]:
         if not page.screenshot:
@@ -28,6 +29,8 @@ class Pictures:
         path = inside(self.folder, page.screenshot)
         if path is None:
             return "", "the file is not in the run folder"
+        if path in self.shown:  # a turn without effect stays on its page
+            return "", "the same as above"
         size = path.stat().st_size
         if size > min(self.largest, self.room):
             return "", f"{size / 1e6:.1f} MB, left out; --full shows it"
@@ -35,6 +38,7 @@ class Pictures:
         if not png.startswith(PNG):
             return "", "the file is no PNG"
         self.room -= size
+        self.shown.add(path)
         return Text(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"), ""
 
 

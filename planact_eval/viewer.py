@@ -18,12 +18,14 @@ from typing import Any
 from markupsafe import Markup
 
 from planact.store import StoreError
+from planact_eval.asking import identity
 from planact_eval.episode_list import Line, choices, difference, keys_of, lines_of, text_limit
 from planact_eval.episode_view import MAX_TEXT, episode_view, templates
 from planact_eval.failure_judge import KIND as FAILURE
 from planact_eval.intervals import wilson
 from planact_eval.pictures import Pictures
 from planact_eval.run_folder import RunFolder, open_run
+from planact_eval.runner import KIND
 
 NAME = "view.html"
 MAX_TEXTS = 24_000_000  # characters of all pages and answers together; ours, a browser opens as much in seconds
@@ -129,9 +131,15 @@ def view_of(run: RunFolder, line: Line, limit: int, picture: Pictures, replaced:
     trajectory = run.trajectory(line.key)
     if line.repeats:
         notes.append(f"Seed {trajectory.seed}; {line.repeats}.")
-    said = run.store.get(line.key, FAILURE)
-    opinions = [{name: str(said.get(name, "unknown")) for name in ("kind", "source", "message")}] if said else []
-    return episode_view(line.run, trajectory, limit, picture, opinions, notes)
+    return episode_view(line.run, trajectory, limit, picture, opinions(run, line.key), notes)
+
+
+def opinions(run: RunFolder, key: str) -> list[dict[str, str]]:
+    """What a judge said of why an episode failed; nothing of one that has been replaced since."""
+    said = run.store.get(key, FAILURE)
+    if said is None or said.get("of") != identity(run.store.get(key, KIND)):
+        return []
+    return [{name: str(said.get(name, "unknown")) for name in ("kind", "source", "message")}]
 
 
 def write_whole(path: Path, chunks: Iterable[str]) -> None:

@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 import pytest
 
 from planact.store import RunStore, StoreError
-from planact.types import Observation, Outcome, StopReason
+from planact.types import Observation, Outcome, StopReason, to_dict
+from planact_eval.asking import identity
 from planact_eval.episode_list import text_limit
 from planact_eval.episode_view import MAX_TEXT
 from planact_eval.pictures import Pictures, inside
@@ -57,7 +58,7 @@ def test_a_failed_episode_can_be_read_and_says_why(tmp_path):
         "The judge of fuzzy_match, judge-model: no The answers differ: NO",
         "The planner's plan The planner's reasoning Find the order. open the page of the order because of open the page of the order",
         "planner: 900 + 10 tokens, 1.2 s, 2 calls, $0.5000",
-        "1 click link 'Open home' The page it saw: home (http://shop/home), 37 characters page 'home' link 'Open home' [1] end",
+        "1 click link 'Open home' The page it saw: home (http://shop/home), 36 characters page 'home' link 'Open home' [1] end",
         "The executor's reasoning The order is behind this link. do(1) → now on order (http://shop/order)",
         "executor: 1,200 + 34 tokens, 0.5 s, price unknown",
         "The planner's answer could not be read, so the plan in force stays no plan found",
@@ -129,11 +130,12 @@ def test_runs_without_a_task_in_common_are_refused(tmp_path):
 def test_repeats_retries_and_judges_are_told(tmp_path):
     found = {PRICE: episode(PRICE, True), f"{PRICE}#1": episode(PRICE, False, seed=1), SKU: episode(SKU, True)}
     broken = episode(PRICE, None, stop_reason=StopReason.MODEL_ERROR, error="no answer in 60 s")
-    judged = {f"{PRICE}#1": {"kind": "grounding", "message": "it clicked the wrong link", "source": "judge", "model": "m"}}
+    said = {"kind": "grounding", "message": "it clicked the wrong link", "source": "judge", "of": identity(to_dict(found[f"{PRICE}#1"]))}
+    judged = {f"{PRICE}#1": said, SKU: said | {"message": "said of an episode that was replaced"}}
     text = words(view(write_run(tmp_path / "run", found, ["eval.repeats=2"], [(PRICE, broken)], judged)))
     assert text.count("1 of 2 repeats solved") == 4 and "Seed 1; 1 of 2 repeats solved." in text  # in the list and in the episode
     assert "An earlier attempt was replaced by a retry: no answer in 60 s" in text
-    assert "Grounding, says judge: it clicked the wrong link" in text
+    assert "Grounding, says judge: it clicked the wrong link" in text and "was replaced" not in text.replace("attempt was replaced", "")
 
 
 def test_one_file_that_loads_nothing_and_runs_one_script(tmp_path):
@@ -233,9 +235,10 @@ def test_screenshots_are_shown_as_far_as_there_is_room(tmp_path):
     for name, content in {"a.png": PNG, "b.png": PNG, "c.png": b"<svg onload=x>"}.items():
         (run / name).write_bytes(content)
     pictures = Pictures(run, room=len(PNG) + 20)
-    shown = [pictures(page("p", screenshot=f"run/{name}")) for name in ("a.png", "b.png", "c.png", "d.png")]
+    shown = [pictures(page("p", screenshot=f"run/{name}")) for name in ("a.png", "a.png", "b.png", "c.png", "d.png")]
     assert shown == [
         (f"data:image/png;base64,{base64.b64encode(PNG).decode()}", ""),
+        ("", "the same as above"),
         ("", "0.0 MB, left out; --full shows it"),
         ("", "the file is no PNG"),
         ("", "the file is not in the run folder"),

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from planact.types import Action, FailureInfo, Judgement, Observation, Op, Outcome, Plan, PlanStep, StopReason, Turn
+from planact.types import Action, FailureInfo, Judgement, Observation, Op, Outcome, Plan, PlanStep, StopReason, Turn, to_dict
 from planact_envs.chromium.launch import open_browser
+from planact_eval.asking import identity
 from planact_eval.viewer import write_viewer
 from tests.planact_eval.hostile import ELSEWHERE, OWNED, PAYLOADS, VECTORS
 from tests.planact_eval.viewer_runs import IDS, SETTINGS, episode, write_run
@@ -134,7 +135,7 @@ def hostile_episode(id, text):
 async def test_no_hostile_text_runs_loads_or_becomes_an_element(browser, tmp_path):
     assert len(set(PAYLOADS)) >= 200
     tasks = {f"{PRICE}#{i}": hostile_episode(PRICE, text) for i, text in enumerate(PAYLOADS)}
-    said = {key: {"kind": t.intent, "message": t.intent, "source": t.intent} for key, t in tasks.items()}
+    said = {key: {"kind": t.intent, "message": t.intent, "source": t.intent, "of": identity(to_dict(t))} for key, t in tasks.items()}
     settings = SETTINGS | {"models": dict(zip(PAYLOADS, PAYLOADS)), "suite": PAYLOADS[0], "scorer": PAYLOADS[-1]}
     run = write_run(tmp_path / "run", tasks, [], list(tasks.items()), said, settings)
     visit = await Visit.open(browser, write_viewer([run], tmp_path / "view.html"))
