@@ -3,7 +3,7 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 EXTRAS := data,train,eval,envs
-DEV_EXTRAS := $(EXTRAS),browser,browsergym,dev,langgraph,qlora
+DEV_EXTRAS := $(EXTRAS),browser,browsergym,dev,langgraph,qlora,metrics
 PINS := setup.cfg constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from planact.types import ELEMENT_OPS, Op, Trajectory
+from planact.types import ELEMENT_OPS, Action, Op, Trajectory
 from planact_envs.observation import Element, read_elements
 from planact_envs.suites import Step
 
@@ -41,15 +41,20 @@ def grounding(trajectory: Trajectory, form: str, oracle: Sequence[Step] | None =
     total = Grounding()
     for turn in trajectory.turns:
         if turn.action and turn.action.op in ELEMENT_OPS:
-            element = element_of(turn.observation.text, turn.action.element, form)
-            total += Grounding(
-                actions=1,
-                exists=element is not None,
-                role=element is not None and element.role in ROLES.get(turn.action.op, {element.role}),
-                judged=known is not None,
-                right=known is not None and element is not None and (element.role, element.name) in known,
-            )
+            total += ground(turn.action, turn.observation.text, form, known)
     return total
+
+
+def ground(action: Action, text: str, form: str, known: Collection[tuple[str, str]] | None = None) -> Grounding:
+    """The counts of one action on an element of the page `text`; `known` are role and name of the elements that the oracle acts on."""
+    element = element_of(text, action.element, form)
+    return Grounding(
+        actions=1,
+        exists=element is not None,
+        role=element is not None and element.role in ROLES.get(action.op, {element.role}),
+        judged=known is not None,
+        right=known is not None and element is not None and (element.role, element.name) in known,
+    )
 
 
 def element_of(text: str, id: str, form: str) -> Element | None:
