@@ -9,15 +9,17 @@ import pytest
 
 from planact.actions import render_action
 from planact.llm import ModelError, ScriptedLLM
-from planact.recipe import RecipeError
+from planact.recipe import RecipeError, load_recipe
 from planact.store import RunStore, read_run
-from planact.types import Action, Judgement, Op, Outcome, content_hash
+from planact.types import Action, Judgement, Op, Outcome, StopReason, Trajectory, content_hash, to_dict
 from planact_envs.evidence import KIND, MAX_BYTES
 from planact_envs.miniweb.tasks import solution
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.observation import read_elements
 from planact_envs.suites import load_suite
-from planact_eval.rescoring import KnownJudge, disagreements, known_answers, rescore, tables, tally
+from planact_eval.planned import eval_settings
+from planact_eval.rescoring import KnownJudge, disagreements, known_answers, offline_scorer, rescore, tables, tally
+from tests.openai_server import serving, stats
 from tests.planact_eval.saved_runs import MINIWEB, save_run
 
 REACT = Path(__file__).parents[2] / "recipes/tiny/react.yaml"
@@ -201,7 +203,41 @@ async def test_a_judge_is_not_asked_again_what_the_run_has_paid_for():
 
 
 def test_a_suite_without_offline_scorers_is_refused():
-    from planact_eval.rescoring import offline_scorer
-
     with pytest.raises(RecipeError, match="it has none that does"):
         offline_scorer(SimpleNamespace(name="toy", offline=dict), "vab")
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """The folder of a WebArena run with an answer that only a judge can score, and the address of its judge, which says "ok"."""
+    spec = {"eval_types": ["string_match"], "reference_answers": {"fuzzy_match": ["two"]}, "reference_url": "", "program_html": []}
+    entry = {"task_id": 1, "sites": ["map"], "intent": "How many?", "start_url": "__MAP__", "intent_template_id": 1, "eval": spec}
+    (tmp_path / "tasks.json").write_text(json.dumps([entry]))
+    monkeypatch.setenv("PLANACT_WEBARENA_LITE_TASKS", str(tmp_path / "tasks.json"))
+    with serving() as url:
+        recipe = load_recipe(
+            REACT.parents[1] / "webarena-lite/react-endpoint.yaml", [f"endpoints.judge.base_url={url}", "endpoints.judge.api_key_env=''"]
+        )
+        suite = load_suite("webarena-lite")
+        (task,) = suite.tasks("test")
+        ended = Trajectory(task.id, task.hash, task.intent, (), StopReason.ANSWERED, Outcome(None, "vab"), answer="a pair")
+        with RunStore.open(tmp_path / "run.sqlite", eval_settings(recipe, suite, {"executor": "m"})) as store:
+            (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+            store.put(task.id, to_dict(ended), "trajectory")
+            store.put(task.id, {"url": "http://map/", "sites": {"map": "http://map"}}, KIND)
+        yield tmp_path, url
+
+
+def vab_of(folder):
+    [outcome] = json.loads((folder / "rescored/vab.json").read_text())["outcomes"].values()
+    return outcome
+
+
+def test_a_judge_is_asked_once_however_often_a_run_is_scored_and_never_when_that_is_not_wanted(asked):
+    folder, url = asked
+    rescore(folder, ["vab"], ask_judge=False)
+    assert stats(url).get("paid", 0) == 0 and "needs a judge model" in vab_of(folder)["reason"]
+    for _ in range(2):
+        rescore(folder, ["vab", "plan-and-act-released"])  # whose question is the same
+        assert stats(url)["paid"] == 1
+    assert vab_of(folder)["success"] is None and vab_of(folder)["judgements"][0]["response"] == "ok"

@@ -1,22 +1,25 @@
 """The network events of an episode in Chromium, and webarena-verified's verdict on them."""
 
+import json
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from planact.types import Action, Op, Task
+from planact.types import Action, Op, StopReason, Task, Trajectory, from_dict
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browser
 from planact_envs.chromium.session import ChromiumSession
+from planact_envs.evidence import Evidence, Saved
 from planact_envs.suites import World
 from planact_envs.webarena.env import WebArenaEnv
 from planact_envs.webarena.login import Logins
+from planact_envs.webarena.offline import SCORERS
 from planact_envs.webarena.sites import hosts_of, sites_from_environment
 
 pytestmark = pytest.mark.browser
 MISSING = "webarena-verified is not installed: `make webarena` installs it"
-LOGIN = {"login": [], "geolocation": None}
+LOGIN = {"login": [], "geolocation": None, "program_html": []}
 TASK = Task("webarena.44", "webarena", "test", ("gitlab",), "Open my todos page", "__GITLAB__/team", "303", eval=LOGIN)
 
 
@@ -60,3 +63,15 @@ async def test_a_page_that_was_visited_counts_for_webarena_verified(env, path, s
     assert not page.error
     outcome = await env.score("done")
     assert outcome.success is success, outcome
+
+
+@pytest.mark.parametrize(("path", "success"), [("/dashboard/todos", True), ("/team", False)])
+async def test_saved_events_have_the_verdict_that_they_had_live(env, path, success):
+    pytest.importorskip("webarena_verified.api", reason=MISSING, exc_type=ImportError)
+    await env.reset(TASK)
+    await env.step(Action(Op.GOTO, text=env.sites.url("gitlab") + path))
+    live = await env.score("done")
+    evidence = from_dict(Evidence, json.loads(json.dumps(await env.evidence())))
+    trajectory = Trajectory(TASK.id, TASK.hash, "", (), StopReason.ANSWERED, live, answer="done")
+    saved = await SCORERS["webarena-verified"](Saved(TASK, trajectory, evidence))
+    assert saved == live and saved.success is success
