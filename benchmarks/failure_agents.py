@@ -259,12 +259,13 @@ def of_run(folder: Path) -> Iterator[tuple[str, str, Trajectory]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, nargs="*", default=[], metavar="RUN", help="the folders of evaluations")
+    parser.add_argument("--out", type=Path, default=EPISODES, metavar="FILE", help="where they are written (default: %(default)s)")
     args = parser.parse_args()
     found = asyncio.run(played()) + [one for run in args.run for one in of_run(run)]
     rows = [{"part": part, "agent": agent, "trajectory": pruned(to_dict(compact(t)))} for part, agent, t in found]
     rows = sorted(({"id": content_hash(row["trajectory"], 6)} | row for row in rows), key=lambda row: row["id"])  # neighbours tell nothing
-    EPISODES.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} episodes in {EPISODES}; labels.json is of those that are committed")
+    args.out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    print(f"{len(rows)} episodes in {args.out}; labels.json is of those that are committed")
 
 
 if __name__ == "__main__":

@@ -9,25 +9,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from planact.failures import UNKNOWN, explain
 from planact.recipe import Recipe, RecipeError
 from planact.store import RunStore, StoreError, read_run
-from planact.types import Task, Trajectory, from_dict
+from planact.types import FailureInfo, Task, Trajectory, content_hash, from_dict
 from planact_data.models import Models
 from planact_data.trajectories import KIND as EVALUATED
 from planact_data.trajectories import load_trajectories, roll_out
 from planact_envs.suites import Suite
 
 KIND = "validation attempt"
+FAILURE = "failure"  # kind in an evaluation's store: why an episode failed, as a judge was asked with scripts/failures.py
 SPLIT = "validation"
 
+Attempt = tuple[Trajectory, FailureInfo | None]  # with why it failed; None when it did not
 
-async def validation_attempts(recipe: Recipe, suite: Suite, models: Models, store: RunStore) -> list[Trajectory]:
-    """One trajectory for each validation task that was tried, in the order of the split. Raises RecipeError."""
+
+async def validation_attempts(recipe: Recipe, suite: Suite, models: Models, store: RunStore) -> list[Attempt]:
+    """One attempt for each validation task that was tried, in the order of the split. Raises RecipeError."""
     tasks = suite.tasks(SPLIT)
     if recipe.data.failures_of:
-        return read_evaluation(Path(recipe.data.failures_of), suite, tasks)
+        path = Path(recipe.data.failures_of)
+        judged = judged_failures(path)
+        return [(one, judged.get(one.task_id) or explain(one)) for one in read_evaluation(path, suite, tasks)]
     await roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight, KIND)
-    return load_trajectories(tasks, store, KIND)
+    return [(one, explain(one)) for one in load_trajectories(tasks, store, KIND)]
+
+
+def judged_failures(path: Path) -> dict[str, FailureInfo]:
+    """Task -> why its episode failed by a judge that knew, where the store holds what it said of this very episode.
+
+    Raises RecipeError.
+    """
+    try:
+        with read_run(path) as run:
+            said, stored = dict(run.items(FAILURE)), dict(run.items(EVALUATED))
+    except StoreError as error:
+        raise RecipeError(f"data.failures_of: {error}") from error
+    known = {key: one for key, one in said.items() if one["kind"] != UNKNOWN and key in stored and one["of"] == content_hash(stored[key])}
+    return {key: FailureInfo(one["kind"], one["message"]) for key, one in known.items()}
 
 
 def read_evaluation(path: Path, suite: Suite, tasks: Sequence[Task]) -> list[Trajectory]:

@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from typing import Any, Mapping, Sequence
 
-from planact.failures import KINDS, UNSCORED, explain
+from planact.failures import KINDS, UNSCORED
 from planact.llm import LLM
 from planact.recipe import Recipe
 from planact.store import RunStore
@@ -29,7 +29,7 @@ from planact.teaching.failures import (
     parse_classification,
 )
 from planact.types import FailureInfo, Trajectory
-from planact_data.attempts import validation_attempts
+from planact_data.attempts import Attempt, validation_attempts
 from planact_data.desk import Desk, Question
 from planact_data.leaks import Gate
 from planact_data.models import Models
@@ -81,19 +81,18 @@ def _shortage(failures: Mapping[str, Sequence[Failed]], classes: Classes, seeds:
     return f"the last variants of each of the {len(seeds)} seed pairs brought none; raise data.tasks for more seeds"
 
 
-def failures_by_site(attempts: Sequence[Trajectory]) -> tuple[dict[str, list[Failed]], dict[str, Any]]:
+def failures_by_site(attempts: Sequence[Attempt]) -> tuple[dict[str, list[Failed]], dict[str, Any]]:
     """The agent's failures by site, and what all attempts came to. Episodes that could not be scored are no failures of the agent."""
     found: dict[str, list[Failed]] = {}
     kinds: Counter[str] = Counter()
-    for attempt in attempts:
-        why = explain(attempt)
+    for attempt, why in attempts:
         kinds[why.kind if why else ""] += 1
         if why and why.kind in KINDS and attempt.turns:
             found.setdefault(site_of(attempt.turns[0].observation.url), []).append((attempt, why))
     return dict(sorted(found.items())), {
         "validation tasks tried": len(attempts),
         "solved": kinds[""],
-        "failures by rule": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
+        "failures by kind": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
         "not scored": {kind: kinds[kind] for kind in UNSCORED if kinds[kind]},
         "failures by site": {site: len(failed) for site, failed in sorted(found.items())},
     }

@@ -4,14 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from planact.failures import explain
+from planact.llm import Completion
 from planact.recipe import Agent, Data, Endpoint, Eval, Recipe, RecipeError
 from planact.store import RunStore
-from planact.types import Action, Observation, Op, Outcome, Plan, StopReason, Trajectory, Turn, to_dict
-from planact_data.attempts import KIND, read_evaluation, validation_attempts
+from planact.types import Action, FailureInfo, Observation, Op, Outcome, Plan, StopReason, Trajectory, Turn, Usage, to_dict
+from planact_data.attempts import FAILURE, KIND, read_evaluation, validation_attempts
 from planact_data.models import Models
+from planact_data.targeting import failures_by_site
 from planact_data.trajectories import KIND as TRAJECTORY
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.suites import load_suite
+from planact_eval.asking import identity
+from planact_eval.failure_judge import KIND as JUDGED
+from planact_eval.failure_judge import read_votes
+from planact_eval.failure_prompt import render_failure
 from planact_eval.planned import eval_settings
 from planact_eval.runner import KIND as EVALUATED
 
@@ -90,7 +97,8 @@ async def test_without_an_evaluation_the_actor_is_tried_once(tmp_path):
     suite = replace(SUITE, tasks=lambda split: {"validation": TASKS[:4]}[split])  # no other split is looked at
     with RunStore.open(tmp_path / "run.sqlite", {}) as store:
         tried = await validation_attempts(recipe(), suite, models, store)
-        assert [one.task_id for one in tried] == [task.id for task in TASKS[:4]] and all(one.outcome.success for one in tried)
+        assert [one.task_id for one, _ in tried] == [task.id for task in TASKS[:4]]
+        assert all(one.outcome.success and why is None for one, why in tried)
         assert store.count(KIND) == 4 and store.count(TRAJECTORY) == 0  # never among those that rows are made of
         again = await validation_attempts(recipe(), suite, replace(models, actor=None), store)
         assert again == tried
@@ -100,7 +108,24 @@ async def test_an_evaluation_is_taken_instead_of_the_actor(tmp_path):
     path = evaluation(tmp_path / "eval.sqlite", tasks=TASKS[:2])
     with RunStore.open(tmp_path / "run.sqlite", {}) as store:
         found = await validation_attempts(recipe(failures_of=str(path)), SUITE, None, store)
-    assert found == [attempt(task) for task in TASKS[:2]]
+    assert found == [(attempt(task), explain(attempt(task))) for task in TASKS[:2]]
+
+
+async def test_what_a_judge_said_goes_before_the_rules(tmp_path):
+    """What `planact_eval` stores of a judge is what is read here. It counts for the very episode that it is about, when the judge knew."""
+    path = evaluation(tmp_path / "eval.sqlite", tasks=TASKS[:4])
+    replies = {kind: read_votes([Completion(render_failure(FailureInfo(kind, "it shows")), Usage())]) for kind in ("loop", "unknown")}
+    with RunStore.open(path, SETTINGS) as run:
+        of = [identity(run.get(task.id, TRAJECTORY)) for task in TASKS[:4]]
+        run.put(TASKS[0].id, replies["loop"] | {"of": of[0]}, JUDGED)
+        run.put(TASKS[1].id, replies["unknown"] | {"of": of[1]}, JUDGED)
+        run.put(TASKS[2].id, replies["loop"] | {"of": of[3]}, JUDGED)  # the episode was run again since
+    with RunStore.open(tmp_path / "run.sqlite", {}) as store:
+        found = await validation_attempts(recipe(failures_of=str(path)), SUITE, None, store)
+    rules = [explain(attempt(task)) for task in TASKS[:4]]
+    assert JUDGED == FAILURE and rules[0].kind != "loop"
+    assert [why for _, why in found] == [FailureInfo("loop", "it shows"), *rules[1:]]
+    assert failures_by_site(found)[1]["failures by kind"]["loop"] == 1
 
 
 def test_the_settings_of_a_real_evaluation_are_understood(tmp_path):

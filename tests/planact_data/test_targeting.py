@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from planact.failures import explain
 from planact.llm import ScriptedLLM
 from planact.recipe import Agent, Data, Recipe
 from planact.store import RunStore
@@ -100,7 +101,7 @@ async def test_mistakes_are_dropped_and_counted(tmp_path):
     fresh = Gate((*SUITE.tasks("test"), *VALIDATION), 0.9)
     assert not any(fresh.refusal(pair.intent, pair.plan) for pair in pairs)
     assert {pair.intent for pair in pairs} <= {one.intent for one in gate.nearest if not one.refused}
-    assert counts["validation tasks tried"] == len(FAILED) == counts["solved"] + sum(counts["failures by rule"].values())
+    assert counts["validation tasks tried"] == len(FAILED) == counts["solved"] + sum(counts["failures by kind"].values())
     assert sum(sum(found.values()) for found in counts["seed pairs by class"].values()) <= len(SEEDS)
     assert sum(sum(found.values()) for found in counts["accepted by class"].values()) == 60
 
@@ -185,7 +186,8 @@ async def test_a_teacher_that_copies_what_failed_gets_nothing_through(tmp_path, 
 
 def test_failures_are_sorted_by_the_site_that_they_began_on():
     shop, forum = VALIDATION[0], next(task for task in VALIDATION if task.start_url == "http://forum.miniweb/")
-    found, counts = failures_by_site([attempt(forum), attempt(shop, True), attempt(shop), replace(attempt(forum), turns=())])
+    attempts = [attempt(forum), attempt(shop, True), attempt(shop), replace(attempt(forum), turns=())]
+    found, counts = failures_by_site([(one, explain(one)) for one in attempts])
     assert {site: [one.task_id for one, _ in failed] for site, failed in found.items()} == {
         "forum.miniweb": [forum.id],
         site_of(shop.start_url): [shop.id],
