@@ -9,7 +9,7 @@ from pathlib import Path
 from planact.types import Observation
 from planact_eval.episode_view import Text
 
-MAX_PICTURES = 24_000_000  # bytes of all screenshots together, before base64; ours
+MAX_PICTURES = 40_000_000  # bytes of all screenshots together, before base64; ours
 MAX_PICTURE = 4_000_000  # bytes of one screenshot; ours
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -18,7 +20,7 @@ from planact_eval.episode_view import MAX_TEXT
 from planact_eval.pictures import Pictures, inside
 from planact_eval.viewer import write_viewer
 from tests.planact_eval.hostile import PAYLOADS
-from tests.planact_eval.viewer_runs import IDS, SETTINGS, episode, page, planned_episode, write_run
+from tests.planact_eval.viewer_runs import IDS, REPO, SETTINGS, episode, page, planned_episode, write_run
 
 PRICE, SKU, POINTS, RELEASE = IDS
 PNG = b"\x89PNG\r\n\x1a\n and the rest of a picture"
@@ -54,7 +56,7 @@ def test_a_failed_episode_can_be_read_and_says_why(tmp_path):
         "executor some model solved 0 of 1, 0.0% (95% interval 0.0% to 79.3%) failed 1",
         "code.release.000 · code failure Planning: answered '42' without having come to",  # the line of the list
         "3 turns · 1 replan · 2,144 tokens · 3.0 s · price unknown",  # 900 + 10 + 1200 + 34
-        "Scorer: answer: expected '43', got '42' Planning: answered '42' without",
+        "Scorer: answer: expected '43', got '42' Planning, say the rules: answered '42' without",
         "The judge of fuzzy_match, judge-model: no The answers differ: NO",
         "The planner's plan The planner's reasoning Find the order. open the page of the order because of open the page of the order",
         "planner: 900 + 10 tokens, 1.2 s, 2 calls, $0.5000",
@@ -135,7 +137,7 @@ def test_repeats_retries_and_judges_are_told(tmp_path):
     text = words(view(write_run(tmp_path / "run", found, ["eval.repeats=2"], [(PRICE, broken)], judged)))
     assert text.count("1 of 2 repeats solved") == 4 and "Seed 1; 1 of 2 repeats solved." in text  # in the list and in the episode
     assert "An earlier attempt was replaced by a retry: no answer in 60 s" in text
-    assert "Grounding, says judge: it clicked the wrong link" in text and "was replaced" not in text.replace("attempt was replaced", "")
+    assert "Grounding, says the judge: it clicked the wrong link" in text and "was replaced" not in text.replace("attempt was replaced", "")
 
 
 def test_one_file_that_loads_nothing_and_runs_one_script(tmp_path):
@@ -259,6 +261,14 @@ def test_a_folder_without_a_run_is_refused_with_the_next_move(tmp_path):
         store.put(PRICE, store.get(PRICE, "trajectory") | {"new_field": 1}, "trajectory", replace=True)
     with pytest.raises(StoreError, match=f"the episode {PRICE} was stored by another version of planact: .*new_field"):
         view(old)
+
+
+def test_the_script_prints_where_it_wrote(tmp_path):
+    one, two = (write_run(tmp_path / name, {PRICE: episode(PRICE, True)}) for name in ("one", "two"))
+    for arguments, out in (([one], one / "view.html"), ([one, two, "--full", "--out", tmp_path / "both.html"], tmp_path / "both.html")):
+        command = [sys.executable, REPO / "scripts/view.py", *arguments]
+        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120, check=True)
+        assert done.stdout == f"{out}\n" and out.read_text().count('class="episode"') == (1 if arguments == [one] else 2)
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
