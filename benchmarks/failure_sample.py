@@ -3,7 +3,7 @@
     python benchmarks/failure_sample.py [--json]
     python benchmarks/failure_sample.py --base-url http://localhost:8000/v1 --model NAME [--votes K]
 
-Accuracy, Cohen's kappa and the table of kinds, for the episodes that the rules were revised after and for those labelled later.
+Accuracy and Cohen's kappa for each part of the sample, and the table of kinds for all of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from planact_eval.markdown import table
 
 FOLDER = Path(__file__).parents[1] / "docs" / "failure_sample"
 EPISODES, LABELS = FOLDER / "episodes.jsonl", FOLDER / "labels.json"
-PARTS = ("development", "held out")  # read before the rules were revised; labelled after that, before they were run on them
+PARTS = ("development", "held out", "held out again")  # the rules were revised after each of the first two
 REQUIRED = {"index", "plan", "observation", "response", "action", "success", "text", "outline"}  # kept in the file when they are empty
 
 

@@ -5,8 +5,9 @@ The first rule that holds names the kind:
     model, environment, judge   the endpoint failed, the world broke, or no judge gave a verdict: no failure of the agent
     format       no plan could be read, or the episode ended on answers without a readable action
     loop         the same action on the same page, until that or a limit ended the episode
-    grounding    actions that could not be carried out ended the episode or came last; or all values of the request were
-                 used in forms and the outcome is wrong nevertheless, so that they went to the wrong place
+    grounding    actions that could not be carried out ended the episode or came last; or the agent ended it after an action on
+                 an element that its plan, which has every value of the request, does not name; or all values of the request
+                 were used in forms and the outcome is wrong nevertheless, so that they went to the wrong place
     limits       the episode was cut off while it went on
     planning     the agent went on without using anything that the request names until it was cut off; or it ended it itself: it
                  gave up, left out a value of the request, the answer to a question or the sending of a form, or did nothing
@@ -27,7 +28,7 @@ import re
 from collections.abc import Sequence
 
 from planact.actions import describe_action
-from planact.types import Action, FailureInfo, Op, StopReason, Trajectory, Turn
+from planact.types import ELEMENT_OPS, Action, FailureInfo, Op, StopReason, Trajectory, Turn
 
 UNKNOWN = "unknown"
 KINDS = ("planning", "grounding", "observation", "loop", "format", "limits", UNKNOWN)
@@ -38,6 +39,7 @@ STUCK = 3  # trailing turns that do again what was done, from which an episode t
 MAX_EVIDENCE = 200  # characters of a page's or a model's text in a sentence; ours
 
 _BROKEN = {StopReason.MODEL_ERROR: "model", StopReason.ENV_ERROR: "environment"}
+_NAME = re.compile(r"'(.+)'")  # of an element, in its description
 _FILLS = (Op.TYPE, Op.SELECT)
 _VALUES = re.compile(r"(?<!\w)'([^']+)'(?!\w)|\"([^\"]+)\"|(?<![\w.])([\w-]*\d[\w.,:-]*\w|\d)")
 
@@ -126,6 +128,8 @@ def _answered(trajectory: Trajectory) -> FailureInfo | None:
 def _ended(trajectory: Trajectory) -> FailureInfo:
     turns = trajectory.turns
     if missing := _missing(trajectory.intent, "\n".join(map(_act, turns))):
+        if strayed := _strayed(trajectory):
+            return FailureInfo("grounding", f"the plan uses {missing[0]!r}; ended after {_act(strayed)}, which no step of it names")
         return FailureInfo("planning", f"ended after {len(turns)} turns without having used {missing[0]!r}")
     if "?" in trajectory.intent:
         return FailureInfo("planning", f"ended after {len(turns)} turns without an answer to the question")
@@ -133,14 +137,26 @@ def _ended(trajectory: Trajectory) -> FailureInfo:
     if not changing:
         page = turns[-1].observation.title
         return FailureInfo("planning", f"ended on the page {_cut(page)!r} without an answer and without having changed anything")
-    if changing[-1].action.op in _FILLS and changing[-1] is turns[-2]:
+    if changing[-1].action.op in _FILLS:
         return FailureInfo("planning", f"ended before what was filled in was sent: {_act(changing[-1])}")
     if not _values(trajectory.intent):
         return FailureInfo(UNKNOWN, f"the request names no value, and the outcome is wrong; the last change: {_act(changing[-1])}")
     return FailureInfo("grounding", f"every value of the request was used, the last in {_act(changing[-1])}, and the outcome is wrong")
 
 
+def _strayed(trajectory: Trajectory) -> Turn | None:
+    """The last action on an element, where the plan names every value of the request and neither of the two names the element."""
+    plan = "\n".join(step.step for step in trajectory.turns[-1].plan.steps)
+    acting = [turn for turn in trajectory.turns if turn.action and turn.action.op in ELEMENT_OPS]
+    if not plan or not acting or _missing(trajectory.intent, plan):
+        return None
+    name = _NAME.search(acting[-1].action.target)
+    return None if name is None or _stands_in(name[1], f"{plan}\n{trajectory.intent}") else acting[-1]
+
+
 def _changes(turn: Turn) -> bool:
+    if turn.action.op == Op.PRESS:
+        return True
     return turn.action.op in _FILLS or (turn.action.op == Op.CLICK and "button" in turn.action.target)
 
 

@@ -66,6 +66,7 @@ CASES = [
     ("planning", "without an answer to the question", failed((OPEN, START), (STOP, PRODUCT), intent=QUESTION)),
     ("planning", "ended on the page 'Oak Trunk' without", failed((OPEN, START), (STOP, PRODUCT), intent="Buy 'Oak Trunk'")),
     ("planning", "filled in was sent: type textbox 'Stock' '286'", failed(*CHANGED[:3], (STOP, PRODUCT))),
+    ("planning", "filled in was sent: type textbox 'Stock' '286'", failed(*CHANGED[:3], (LINK, PRODUCT), (STOP, START))),
     ("grounding", "the last in click button 'Save', and the outcome is wrong", failed(*CHANGED, (STOP, PRODUCT))),
     ("unknown", "the last change: click button 'Save'", failed(*CHANGED, (STOP, PRODUCT), intent="Tidy up the shop.")),
 ]
@@ -101,6 +102,21 @@ def test_an_agent_that_never_had_a_plan_failed_by_format():
     assert explain(replace(trajectory, turns=(first, trajectory.turns[1]))) == FailureInfo("format", "no plan could be read: no plan found")
     planned = replace(first, plan=Plan((PlanStep("why", "do"),)))
     assert classify(replace(trajectory, turns=(planned, trajectory.turns[1]))) == "planning"
+
+
+def test_an_agent_that_leaves_a_plan_with_every_value_went_to_the_wrong_element():
+    """The plan is about the request, so it is not to blame, and no step of it names the link that came last."""
+    plan = Plan((PlanStep("why", "Open 'Oak Trunk' and set its stock to '286'."),))
+
+    def by_plan(plan, *steps):
+        trajectory = failed(*steps)
+        return explain(replace(trajectory, turns=tuple(replace(turn, plan=plan) for turn in trajectory.turns)))
+
+    strayed = by_plan(plan, (OPEN, START), (LINK, PRODUCT), (STOP, START))
+    assert strayed == FailureInfo("grounding", "the plan uses '286'; ended after click link 'Products', which no step of it names")
+    assert by_plan(plan, (LINK, START), (OPEN, PRODUCT), (STOP, START)).kind == "planning"  # given up on the way
+    other = Plan((PlanStep("why", "Open 'Oak Trunk'."),))
+    assert by_plan(other, (OPEN, START), (LINK, PRODUCT), (STOP, START)).kind == "planning"  # the plan lacks a value
 
 
 def test_evidence_is_one_short_line():

@@ -12,7 +12,8 @@ from tests.openai_server import serving
 
 REPO = Path(__file__).parents[2]
 FOLDER = REPO / "docs/failure_sample"
-MARGIN = 0.04  # a rule may lose two or three of a part's episodes before somebody has to look
+LOGGED = {"development": (0.86, 0.82), "held out": (0.76, 0.70), "held out again": (0.90, 0.86), "all": (0.83, 0.78)}  # accuracy, kappa
+MARGIN = 0.06  # a rule may lose an episode of the smallest part before somebody has to look
 
 
 def run(*command):
@@ -31,11 +32,10 @@ def test_every_episode_has_a_label_and_every_kind_of_the_agents_failures_is_ther
 
 
 def test_the_rules_agree_with_the_labels_as_well_as_the_log_says():
-    """docs/LOG.md, 2026-11-21: accuracy and kappa by part."""
     measured = json.loads(run("benchmarks/failure_sample.py", "--json"))
-    for part, (accuracy, kappa) in {"development": (0.80, 0.74), "held out": (0.67, 0.60), "all": (0.74, 0.67)}.items():
+    for part, (accuracy, kappa) in LOGGED.items():
         assert measured[part]["accuracy"] >= accuracy - MARGIN and measured[part]["kappa"] >= kappa - MARGIN
-    assert measured["all"]["n"] == measured["development"]["n"] + measured["held out"]["n"] == len(read())
+    assert sum(measured[part]["n"] for part in LOGGED) == 2 * measured["all"]["n"] == 2 * len(read())
 
 
 def test_a_judge_that_cannot_be_read_agrees_with_nothing():
@@ -48,4 +48,4 @@ def test_a_judge_that_cannot_be_read_agrees_with_nothing():
 def test_the_scripted_agents_play_the_same_episodes_again(tmp_path):
     run("benchmarks/failure_agents.py", "--out", str(tmp_path / "again.jsonl"))
     again = {row["id"] for row in map(json.loads, (tmp_path / "again.jsonl").read_text().splitlines())}
-    assert again == {row["id"] for row in read() if not row["agent"].startswith("tiny-")} and len(again) > 70
+    assert again == {row["id"] for row in read() if not row["agent"].startswith("tiny-")} and len(again) > 90
