@@ -86,9 +86,12 @@ def keys_of(runs: Sequence[Mapping[str, Line]]) -> list[str]:
 
 
 def difference(sides: Sequence[Line | None]) -> str:
-    """How the verdicts of two runs on one episode differ: "first" or "second" alone solved it, "other", or "" when they do not."""
-    verdicts = [side.verdict if side else "" for side in sides]
-    if len(set(verdicts)) == 1:
+    """How the verdicts of two runs on one episode differ: "first" or "second" alone solved it, or "other".
+
+    "" when they do not, and when one of them has not run it.
+    """
+    verdicts = [side.verdict for side in sides if side]
+    if len(verdicts) < 2 or len(set(verdicts)) == 1:
         return ""
     return {0: "first", 1: "second"}[verdicts.index("success")] if "success" in verdicts else "other"
 

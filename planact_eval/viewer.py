@@ -78,9 +78,9 @@ def policy(script: str, style: str) -> str:
 
 
 def names_of(runs: Sequence[RunFolder]) -> list[str]:
-    """The recipes' names, or those of the folders where one recipe made both."""
-    names = [run.recipe.name for run in runs]
-    return names if len(set(names)) == len(names) else [run.folder.resolve().name for run in runs]
+    """The recipes' names; where one recipe made both, those of the folders, or else their paths."""
+    ways = ([run.recipe.name for run in runs], [run.folder.resolve().name for run in runs], [str(run.folder) for run in runs])
+    return next((names for names in ways if len(set(names)) == len(names)), ways[-1])
 
 
 def facts(run: RunFolder, lines: Mapping[str, Line]) -> dict[str, str]:

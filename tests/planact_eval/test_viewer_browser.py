@@ -155,15 +155,28 @@ async def test_no_hostile_text_runs_loads_or_becomes_an_element(browser, tmp_pat
     await visit.close()
 
 
-@pytest.mark.parametrize("vector", [v for v in VECTORS if "formaction" not in v])
-async def test_even_markup_that_had_slipped_through_could_neither_run_nor_load(browser, tmp_path, vector):
-    """The page's policy, tried on its own: the text is put into the file as it is."""
-    run = write_run(tmp_path / "run", {PRICE: episode(PRICE, False)})
-    html = write_viewer([run], tmp_path / "view.html").read_text()
-    slipped = tmp_path / "slipped.html"
-    slipped.write_text(html.replace('<p id="shown"', f'{vector}</script></style></svg></math></video></object><p id="shown"', 1))
-    visit = await Visit.open(browser, slipped)
+async def slipped(browser, folder, vector, policy=True):
+    """A visit to the file with the text put in as it is."""
+    run = write_run(folder / "run", {PRICE: episode(PRICE, False)})
+    html = write_viewer([run], folder / "view.html").read_text()
+    html = html if policy else html.replace("Content-Security-Policy", "nothing")
+    path = folder / "slipped.html"
+    path.write_text(html.replace('<p id="shown"', f'{vector}</script></style></svg></math></video></object><p id="shown"', 1))
+    visit = await Visit.open(browser, path)
     await visit.page.wait_for_timeout(100)
+    return visit
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+async def test_even_markup_that_had_slipped_through_could_neither_run_nor_load(browser, tmp_path, vector):
+    visit = await slipped(browser, tmp_path, vector)
     assert not await visit.owned()
-    assert [url for url in visit.requests if ELSEWHERE in url] == [] and not [s for s in visit.surprises if s[0] == "dialog"]
+    assert not [url for url in visit.requests if ELSEWHERE in url] and not [name for name, _ in visit.surprises if name == "dialog"]
     await visit.close()
+
+
+async def test_without_the_policy_it_would(browser, tmp_path):
+    for number, vector in enumerate((f"<img src=x onerror={OWNED}>", f"<img src={ELSEWHERE}/x.png>")):
+        visit = await slipped(browser, tmp_path / str(number), vector, policy=False)
+        assert [bool(await visit.owned()), any(ELSEWHERE in url for url in visit.requests)] == [number == 0, number == 1]
+        await visit.close()
