@@ -95,7 +95,8 @@ def grouped(rows: Sequence[Row]) -> bool:
 
 
 def wrapped(label: str, width: int = LABEL) -> str:
-    return "\n".join(textwrap.wrap(label, width)) or label
+    """On two lines at most, which is what a bar has room for."""
+    return "\n".join(textwrap.wrap(label, width, max_lines=2, placeholder=" ...")) or label
 
 
 def literal(texts: Sequence[Text]) -> None:
