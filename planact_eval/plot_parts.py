@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Point = tuple[float, float, float]  # rate, low, high; 0 to 1
 ACROSS, PANEL = 3, 2.7  # panels beside each other, and the inches of each downwards
 NARROW, LINE = 30, 90  # characters in a line of a panel's title, and across the whole picture
+UNTOLD = "#3d444d"  # a failure of the agent of unknown kind
 BROKEN = ("#6f7883", "#a3abb5", "#cdd3d9")  # grey: no failure of the agent
 
 
@@ -179,4 +180,4 @@ def _name_kinds(figure: Figure, kinds: Sequence[str]) -> None:
 
 
 def _color(kind: str) -> str:
-    return BARS[KINDS.index(kind)] if kind in KINDS else BROKEN[UNSCORED.index(kind)]
+    return dict(zip((*KINDS, *UNSCORED), (*BARS, UNTOLD, *BROKEN), strict=True))[kind]

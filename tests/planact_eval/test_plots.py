@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from planact.failures import KINDS, UNSCORED
 from planact_eval import plot, plot_curves, plot_parts
 from planact_eval.report import plots
 from planact_eval.table import Row
@@ -69,6 +70,10 @@ def test_rows_without_columns_share_a_panel_as_long_as_the_colours_last():
 def test_costs_without_a_planner_or_a_price_show_all_tokens_alone():
     figure = plot_curves.costs([replace(row, summary=summary(usd=None)) for row in ROWS[:2]])
     assert [axes.get_xlabel() for axes in figure.axes] == ["all tokens / episode"]
+
+
+def test_every_kind_of_failure_has_a_colour_of_its_own():
+    assert len({plot_parts._color(kind) for kind in (*KINDS, *UNSCORED)}) == len(KINDS) + len(UNSCORED)
 
 
 def test_shares_of_failures_are_of_the_planned_episodes():
