@@ -85,7 +85,7 @@ def test_every_kind_of_fault_at_once_costs_no_task_its_place(url, tmp_path):
     assert len(FAULTS) == len(SAID)
     for name, said in SAID.items():
         assert any(re.search(said, t.error) for t in trajectories), name
-    assert {explain(t).kind for t in trajectories} == {"environment"}
+    assert {explain(t).kind for t in trajectories} == {"model"}
     assert max(len(t.error) for t in trajectories) < 1000  # 8 MB of junk are quoted, not kept
 
 
