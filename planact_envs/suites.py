@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planact_envs.evidence import Saved
 
 GROUP = "planact.suites"
+IN_CHROMIUM = 32  # episodes in one browser at a time, 60 MiB each on miniweb (benchmarks/evaluation.py); ours
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -146,7 +147,7 @@ def _miniweb_chromium(name: str) -> Suite:
             async with serve() as episodes:
                 yield partial(ChromiumMiniwebEnv, running, episodes, settings.form, settings.screenshots)
 
-    return replace(_miniweb(name), name=f"{name}-chromium", open=open_)
+    return replace(_miniweb(name), name=f"{name}-chromium", open=open_, most_in_flight=IN_CHROMIUM)
 
 
 def _webarena(name: str, *scorers: str) -> Suite:
@@ -165,7 +166,7 @@ def _webarena(name: str, *scorers: str) -> Suite:
 
         return SCORERS
 
-    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": offline}
+    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": offline, "most_in_flight": IN_CHROMIUM}
     return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, **more)
 
 
@@ -180,7 +181,7 @@ def _webvoyager() -> Suite:
         async with open_sites(settings) as make_env:
             yield make_env
 
-    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_, splits=("test",))
+    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_, splits=("test",), most_in_flight=IN_CHROMIUM)
 
 
 def _miniwob() -> Suite:

@@ -25,6 +25,7 @@ from tests.openai_server import serving
 from tests.planact_eval.deadly_suite import FOLDER
 
 REPO = Path(__file__).parents[2]
+NO_RAY = "NO RAY, SO NO TEST OF IT: pip install 'planact[ray]' (`make test-slow` does)"
 PRICES = ("endpoints.executor.usd_per_m_prompt=1", "endpoints.executor.usd_per_m_completion=1")
 
 
@@ -108,7 +109,7 @@ def deadly(tmp_path_factory):
 @pytest.fixture(scope="module")
 def local_ray(deadly):
     """A Ray of this machine with two CPUs."""
-    ray = pytest.importorskip("ray", reason="NO RAY, SO NO TEST OF IT: pip install 'planact[ray]' (`make test-slow` does)")
+    ray = pytest.importorskip("ray", reason=NO_RAY)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False)
     yield
@@ -172,8 +173,8 @@ def test_a_key_that_the_workers_do_not_have_stops_the_run_and_names_its_variable
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(changes, small, tmp_path):
-    pytest.importorskip("ray", reason="NO RAY, SO NO TEST OF IT: pip install 'planact[ray]' (`make test-slow` does)")
+def test_ctrl_c_and_sigterm_leave_nothing_behind_and_the_same_command_goes_on(changes, tmp_path):
+    pytest.importorskip("ray", reason=NO_RAY)
     key = "sk-planact-test-0123456789abcdef"
     # Ray's own files go where they can be searched; pytest's folders have names too long for its sockets.
     with serving("--teacher", "miniweb-short", "--latency", "0.5") as url, tempfile.TemporaryDirectory(prefix="ray") as logs:
@@ -182,21 +183,36 @@ def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(changes, smal
         command = [sys.executable, "scripts/evaluate.py", "--config", "recipes/tiny/react.yaml", "--runs", str(tmp_path)]
         command += [f"--set={change}" for change in (*changes, *more)]
         environment = os.environ | {"PLANACT_TEST_KEY": key, "RAY_TMPDIR": logs}
-        process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
         before = {}
-        while not before:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
-            with contextlib.suppress(StoreError, StopIteration), read_run(next(tmp_path.glob("eval/*/run.sqlite"))) as store:
-                before = dict(store.items("trajectory"))
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        error = process.communicate(timeout=120)[1]
-        assert process.returncode == 130, error
-        assert "the same command goes on from here" in error and "Traceback" not in error
+        for send, code in ((lambda process: os.killpg(process.pid, signal.SIGINT), 130), (subprocess.Popen.terminate, 143)):
+            process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+            while len(found := stored(tmp_path)) == len(before):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            send(process)  # to the whole group, as a terminal does; to the process, as a batch system does
+            error = process.communicate(timeout=120)[1]
+            assert process.returncode == code, error
+            assert "the same command goes on from here" in error and "Traceback" not in error
+            assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if of_session(path, process.pid)]
+            assert {name: found[name] for name in before} == before
+            before = stored(tmp_path)
         done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, env=environment, timeout=300, check=True)
         files = [path for folder in (tmp_path, Path(logs)) for path in folder.rglob("*") if path.is_file()]
         assert any("worker" in path.name for path in files) and [path for path in files if key.encode() in path.read_bytes()] == []
     assert "100.0" in done.stdout
-    with read_run(next(tmp_path.glob("eval/*/run.sqlite"))) as store:
-        after = dict(store.items("trajectory"))
-    assert len(after) == 12 and {name: after[name] for name in before} == before
+    after = stored(tmp_path)
+    assert len(before) < len(after) == 12 and {name: after[name] for name in before} == before
+
+
+def stored(runs):
+    """The trajectories by task; none while there is no run."""
+    with contextlib.suppress(StoreError, StopIteration), read_run(next(runs.glob("eval/*/run.sqlite"))) as store:
+        return dict(store.items("trajectory"))
+    return {}
+
+
+def of_session(cmdline, leader):
+    """Whether the process is of the session that the leader has begun, where Ray's processes are too."""
+    with contextlib.suppress(OSError):
+        return int((cmdline.parent / "stat").read_text().rpartition(")")[2].split()[3]) == leader
+    return False
