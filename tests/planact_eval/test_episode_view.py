@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from planact.failures import explain
 from planact.types import Action, Observation, Op, Outcome, Plan, PlanStep, StopReason, Trajectory, Turn, Usage
 from planact_envs.observation import FORMS, element_line, render_page
 from planact_envs.page import Node
@@ -105,7 +106,7 @@ def test_the_view_of_an_episode_says_why_and_shows_what_was_acted_on():
     stop = Turn(1, plan("open"), replace(page, url="http://shop/orders"), "stop", Action(Op.STOP, text="7"))
     trajectory = Trajectory("t", "h", "How many?", (click, stop), StopReason.ANSWERED, Outcome(False), page, "7")
     view = episode_view("run", trajectory)
-    assert view["verdict"] == "failure" and view["failure"].kind == "observation"
+    assert view["verdict"] == "failure" and view["failure"] == explain(trajectory)
     first = view["turns"][0]
     assert first["page"]["line"] == "[1] link 'Orders'" and first["thought"] == "Orders it is." and first["response"] == "click('1')"
     assert (first["result"], first["result_words"]) == ("page", "Shop (http://shop/orders)") and view["turns"][1]["result"] == "end"

