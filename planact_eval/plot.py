@@ -63,9 +63,9 @@ def png(figure: Figure) -> bytes:
 
 
 def themed(svg: str) -> str:
-    """The picture as an element for an HTML page: ink in the colour of the text around it, no background, no names of groups,
+    """The picture as an element for an HTML page: ink in the colour of the text around it, and no background.
 
-    which several pictures of a page would share.
+    Nor ids of groups, which several pictures of a page would share.
     """
     found = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
     return found.replace(INK, "currentColor").replace(PAPER, "none")

@@ -21,6 +21,7 @@ class Table:
 class Heat:
     """Solved and planned episodes of each part (a site, a template), by row."""
 
+    part: str  # what it is by, in words
     columns: tuple[str, ...]  # row keys
     lines: tuple[tuple[str, tuple[tuple[int, int] | None, ...]], ...]  # (part, its counts); None: the row has no such task
 
@@ -68,19 +69,22 @@ def trials(rows: Sequence[Row]) -> Table:
 
 
 def heats(rows: Sequence[Row]) -> dict[str, Heat]:
-    """Success by site, horizon and template."""
+    """Success by site, horizon and template; the first two by the name of their plot (planact_eval.report)."""
     order = [name for _, name in HORIZONS]
     horizons = sorted({name for _, s in _summaries(rows) for name in s.by_horizon}, key=order.index)
+    by_site, by_horizon, by_template = (
+        {row.key: getattr(s, field) for row, s in _summaries(rows)} for field in ("by_site", "by_horizon", "by_template")
+    )
     return {
-        "site": _heat({row.key: s.by_site for row, s in _summaries(rows)}),
-        "number of actions that the task needs": _heat({row.key: s.by_horizon for row, s in _summaries(rows)}, horizons),
-        "task template": _heat({row.key: s.by_template for row, s in _summaries(rows)}),
+        "sites": _heat("site", by_site),
+        "horizon": _heat("number of actions that the task needs", by_horizon, horizons),
+        "templates": _heat("task template", by_template),
     }
 
 
-def _heat(counts: Mapping[str, Counts], parts: Sequence[str] = ()) -> Heat:
-    parts = parts or list(dict.fromkeys(part for of_row in counts.values() for part in of_row))
-    return Heat(tuple(counts), tuple((part, tuple(of_row.get(part) for of_row in counts.values())) for part in parts))
+def _heat(part: str, counts: Mapping[str, Counts], names: Sequence[str] = ()) -> Heat:
+    names = names or list(dict.fromkeys(name for of_row in counts.values() for name in of_row))
+    return Heat(part, tuple(counts), tuple((name, tuple(of_row.get(name) for of_row in counts.values())) for name in names))
 
 
 def _counts(rows: Sequence[Row], field: str, words: Mapping[str, str]) -> Table:
