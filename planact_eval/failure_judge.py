@@ -59,14 +59,16 @@ def explain_run(folder: Path, ask: Ask = "", votes: int = 1, changes: Sequence[s
         found = {key: why for key, trajectory in episodes.items() if (why := explain(trajectory))}
         asked = [key for key, why in found.items() if ask and to_be_asked(episodes[key], why, ask)]
         questions = [Question(key, identity(run.store.get(key, TRAJECTORY)), failure_messages(episodes[key])) for key in asked]
+    said = {}
     if questions:
-        answers(folder, load_recipe(folder / "recipe.yaml", changes), asking(votes), questions)
+        said = answers(folder, load_recipe(folder / "recipe.yaml", changes), asking(votes), questions)
     with open_run(folder) as run:
         failed = [_failed(run, key, episodes[key], why) for key, why in found.items()]
     write_json(folder / RESULTS, {"episodes": len(episodes), "failures": [to_dict(one) for one in failed]})
     (folder / REPORT).write_text(f"# Why episodes of {folder.name} failed\n\n{tables(failed)}\n{listing(failed)}", encoding="utf-8")
-    told = Counter(one.source for one in failed)
-    return f"{tables(failed)}\n{told['judge']} told by a judge, {told['rules']} by rules\nreport  {folder / REPORT}"
+    told, unclear = Counter(one.source for one in failed), sum(record["kind"] == UNKNOWN for record in said.values())
+    note = f"; of {len(said)} answers of the judge {unclear} were not clear" if unclear else ""
+    return f"{tables(failed)}\n{told['judge']} told by a judge, {told['rules']} by rules{note}\nreport  {folder / REPORT}"
 
 
 def to_be_asked(trajectory: Trajectory, rule: FailureInfo, ask: Ask) -> bool:

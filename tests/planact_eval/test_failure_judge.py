@@ -150,8 +150,9 @@ def test_a_tie_and_unreadable_votes_are_unknown():
 
 async def test_a_judge_that_does_not_know_leaves_the_rules_their_word(run):
     folder, rules = run
-    async with judge(lambda messages: "I am not sure.") as (changes, _):
-        await asyncio.to_thread(explain_run, folder, "guesses", 1, changes)
+    async with judge(lambda messages: "I am not sure.") as (changes, calls):
+        text = await asyncio.to_thread(explain_run, folder, "guesses", 1, changes)
+    assert f"; of {len(calls)} answers of the judge {len(calls)} were not clear" in text
     assert {one["kind"] for one in kept(folder).values()} == {"unknown"}
     assert {key: one["kind"] for key, one in written(folder).items()} == {key: why.kind for key, why in rules.items()}
 
