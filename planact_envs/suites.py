@@ -109,11 +109,6 @@ def _miniweb(name: str) -> Suite:
     from planact_envs.miniweb.teacher import ScriptedTeacher
     from planact_envs.miniweb.teacher.knowledge import task_of
 
-    def offline() -> Mapping[str, OfflineScorer]:
-        from planact_envs.miniweb.offline import scorers
-
-        return scorers()
-
     @asynccontextmanager
     async def open_(settings: World) -> AsyncIterator[MakeEnv]:
         from planact_envs.miniweb.env import MiniwebEnv
@@ -129,8 +124,14 @@ def _miniweb(name: str) -> Suite:
         ScriptedTeacher,
         oracle=tasks.oracle,
         task_of=task_of,
-        offline=offline,
+        offline=_miniweb_offline,
     )
+
+
+def _miniweb_offline() -> Mapping[str, OfflineScorer]:
+    from planact_envs.miniweb.offline import scorers
+
+    return scorers()
 
 
 def _miniweb_chromium(name: str) -> Suite:
@@ -161,13 +162,14 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    def offline() -> Mapping[str, OfflineScorer]:
-        from planact_envs.webarena.offline import SCORERS
-
-        return SCORERS
-
-    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": offline, "most_in_flight": IN_CHROMIUM}
+    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": _webarena_offline, "most_in_flight": IN_CHROMIUM}
     return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, **more)
+
+
+def _webarena_offline() -> Mapping[str, OfflineScorer]:
+    from planact_envs.webarena.offline import SCORERS
+
+    return SCORERS
 
 
 def _webvoyager() -> Suite:

@@ -51,13 +51,12 @@ class ChromiumMiniwebEnv:
         return await self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        url = self.session.page.url
-        return await scorer.score(self.task.eval, answer=answer, url=url, start=self.start, end=self.database, fetch=self._fetch)
+        self.changes = scorer.changes(self.start, self.database) if self.task.eval else None
+        return await scorer.verdict(self.task.eval, answer=answer, url=self.session.page.url, changes=self.changes, fetch=self._fetch)
 
     async def evidence(self) -> dict[str, Any]:
         """For scoring the episode again (planact_envs.evidence)."""
-        url = self.session.page.url
-        return await scorer.evidence(self.task.eval, url=url, start=self.start, end=self.database, fetch=self._fetch)
+        return await scorer.evidence(self.task.eval, url=self.session.page.url, changes=self.changes, fetch=self._fetch)
 
     async def close(self) -> None:
         if self.session:

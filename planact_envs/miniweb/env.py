@@ -43,13 +43,12 @@ class MiniwebEnv:
         return self._observe()
 
     async def score(self, answer: str) -> Outcome:
-        url = self.browser.tab.url
-        return await scorer.score(self.task.eval, answer=answer, url=url, start=self.start, end=self.database, fetch=self._fetch)
+        self.changes = scorer.changes(self.start, self.database) if self.task.eval else None
+        return await scorer.verdict(self.task.eval, answer=answer, url=self.browser.tab.url, changes=self.changes, fetch=self._fetch)
 
     async def evidence(self) -> dict[str, Any]:
         """For scoring the episode again (planact_envs.evidence)."""
-        url = self.browser.tab.url
-        return await scorer.evidence(self.task.eval, url=url, start=self.start, end=self.database, fetch=self._fetch)
+        return await scorer.evidence(self.task.eval, url=self.browser.tab.url, changes=self.changes, fetch=self._fetch)
 
     async def close(self) -> None:
         if self.browser:

@@ -32,11 +32,11 @@ async def score(
     return await verdict(task_eval, answer=answer, url=url, changes=changes(start, end), fetch=fetch)
 
 
-async def verdict(task_eval: Mapping[str, Any], *, answer: str, url: str, changes: Difference, fetch: Fetch) -> Outcome:
+async def verdict(task_eval: Mapping[str, Any], *, answer: str, url: str, changes: Difference | None, fetch: Fetch) -> Outcome:
     """Judge an episode by what it left behind. The reason says everything that did not match.
 
-    `answer` is what the agent reported, `url` the page it ended on, `changes` what it did to the database, and
-    `fetch(url)` gives the HTML (or the plain text) of a page at the end. An answer to a task that asks for none is
+    `answer` is what the agent reported, `url` the page it ended on, `changes` what it did to the database (None where there is no
+    evaluation), and `fetch(url)` gives the HTML (or the plain text) of a page at the end. An answer to a task that asks for none is
     ignored, and without an evaluation nothing can be said. Raises ValueError for an evaluation type that does not exist.
     """
     if not task_eval:
@@ -98,13 +98,11 @@ def page_key(url: str) -> tuple[str, str, str]:
     return parts.netloc.lower(), parts.path.rstrip("/"), query
 
 
-async def evidence(
-    task_eval: Mapping[str, Any], *, url: str, start: sqlite3.Connection | bytes, end: sqlite3.Connection, fetch: Fetch
-) -> dict[str, Any]:
+async def evidence(task_eval: Mapping[str, Any], *, url: str, changes: Difference | None, fetch: Fetch) -> dict[str, Any]:
     """What `verdict` needs when the world is gone, to be stored: the pages that it reads, the last one, and what changed."""
     addresses = dict.fromkeys([url, *(page_address(check, url) for check in task_eval.get("program_html", ()))])
     pages = {address: await fetch(address) for address in addresses}
-    return kept(Evidence(url, pages, database=changes(start, end)), {})
+    return kept(Evidence(url, pages, database=changes), {})
 
 
 def page_address(check: Mapping[str, Any], last: str) -> str:

@@ -118,6 +118,7 @@ async def test_miniweb_leaves_the_pages_that_are_checked_and_what_changed():
     task = next(one for one in load_tasks("test") if "program_html" in one.eval["eval_types"])
     env = MiniwebEnv()
     await env.reset(task)
+    await env.score("")
     found = from_dict(Evidence, await env.evidence())
     assert set(found.pages) == {task.start_url, *(check["url"] for check in task.eval["program_html"] if check["url"] != "last")}
     assert found.database == {} and found.events is None and found.url == task.start_url
