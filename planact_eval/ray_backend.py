@@ -113,13 +113,13 @@ class Crew:
                     return await self._freest().play(episode)
                 async with self.careful:
                     return await self.alone.play(episode)
-            except (self.ray.exceptions.RayActorError, self.ray.exceptions.OutOfMemoryError, TimeoutError) as error:
-                why = f"{type(error).__name__}: {error}".splitlines()[0]
-                print(f"note: the worker of {episode.key} is lost, try {number} of {TRIES} ({why})", file=sys.stderr)
-            except self.ray.exceptions.RayTaskError as error:
+            except self.ray.exceptions.RayTaskError as error:  # the worker lives and raised something
                 if isinstance(error.cause, (EndpointUnusable, RecipeError, EnvError)):
                     raise error.cause from None
                 raise
+            except (self.ray.exceptions.RayActorError, self.ray.exceptions.OutOfMemoryError, TimeoutError) as error:
+                why = f"{type(error).__name__}: {error}".splitlines()[0]
+                print(f"note: the worker of {episode.key} is lost, try {number} of {TRIES} ({why})", file=sys.stderr)
         return self._broken(episode, f"the worker died {TRIES} times, the last time alone with this episode: {why}")
 
     def _broken(self, episode: Planned, error: str) -> Played:
@@ -160,6 +160,7 @@ class Seat:
             except self.ray.exceptions.RayActorError:
                 if self.worker is worker:
                     self.worker = None
+                    self.ray.kill(worker)  # one that is only out of reach keeps its CPU
                 raise
             return Played(from_dict(Trajectory, found["trajectory"]), found["evidence"])
         finally:
