@@ -155,9 +155,7 @@ def _strayed(trajectory: Trajectory) -> Turn | None:
 
 
 def _changes(turn: Turn) -> bool:
-    if turn.action.op == Op.PRESS:
-        return True
-    return turn.action.op in _FILLS or (turn.action.op == Op.CLICK and "button" in turn.action.target)
+    return turn.action.op in (*_FILLS, Op.PRESS) or (turn.action.op == Op.CLICK and "button" in turn.action.target)
 
 
 def _values(intent: str) -> list[str]:
