@@ -141,7 +141,11 @@ class WebArenaEnv:
             return {}
         with browser_faults():
             page, context = self.session.page, self.session.context
-            url, html, left_out = page.url, await rules.in_time(page.content(), {"url": "last"}), []
+            pages, left_out = {}, []
+            try:
+                pages[page.url] = await rules.in_time(page.content(), {"url": "last"})
+            except EnvError as error:
+                left_out.append(f"the last page: {error}")
             ending = Ending("", page, self.sites, readings=self.readings)
             for check in self.task.eval["program_html"]:
                 try:
@@ -154,7 +158,7 @@ class WebArenaEnv:
                 f"cookie {cookie['name']}": cookie["value"] for cookie in await context.cookies() if len(cookie["value"]) >= SESSION
             }
         events = None if self.events is None else storable(self.events, self.sites.headers)
-        return kept(Evidence(url, {url: html}, self.readings, events, sites=self.sites.urls, left_out=tuple(left_out)), secrets)
+        return kept(Evidence(page.url, pages, self.readings, events, sites=self.sites.urls, left_out=tuple(left_out)), secrets)
 
     async def close(self) -> None:
         if self.session:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from planact.env import EnvError
 from planact.recipe import RecipeError, load_recipe
-from planact.types import Action, Op, Task
+from planact.types import Action, Op, Task, to_dict
 from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.launch import open_browser
 from planact_envs.chromium.session import ChromiumSession
@@ -25,6 +25,7 @@ from planact_envs.webarena.env import WebArenaEnv
 from planact_envs.webarena.login import Logins
 from planact_envs.webarena.sites import Account, hosts_of, sites_from_environment
 from planact_envs.webarena.tasks import load_tasks
+from planact_eval.rescoring import rescore
 from planact_eval.runner import evaluate
 
 REPO = Path(__file__).parents[3]
@@ -75,6 +76,9 @@ def test_a_recipe_is_evaluated_on_the_sites_and_nothing_secret_is_kept(configure
     assert {one.outcome.scorer for one in trajectories} == {"vab"} and summary.success == 2
     assert shop.wishes.count("Lamp") == 1
     assert shop.logins.count("shopping") == 1  # both episodes had the one login
+    assert "| plan-and-act-released | " in rescore(folder, ["vab", "browsergym", "plan-and-act-released"])
+    saved = json.loads((folder / "rescored/vab.json").read_text())["outcomes"]
+    assert saved == {one.task_id: to_dict(one.outcome) for one in trajectories}
     for file in folder.rglob("*"):
         assert not file.is_file() or b"Password.123" not in file.read_bytes()
 
