@@ -146,9 +146,9 @@ def _ended(trajectory: Trajectory) -> FailureInfo:
 
 def _strayed(trajectory: Trajectory) -> Turn | None:
     """The last action on an element, where the plan names every value of the request and neither of the two names the element."""
-    plan = "\n".join(step.step for step in trajectory.turns[-1].plan.steps)
     acting = [turn for turn in trajectory.turns if turn.action and turn.action.op in ELEMENT_OPS]
-    if not plan or not acting or _missing(trajectory.intent, plan):
+    plan = "\n".join(step.step for step in acting[-1].plan.steps) if acting else ""
+    if not plan or _missing(trajectory.intent, plan):
         return None
     name = _NAME.search(acting[-1].action.target)
     return None if name is None or _stands_in(name[1], f"{plan}\n{trajectory.intent}") else acting[-1]
