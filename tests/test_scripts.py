@@ -179,11 +179,13 @@ def test_from_nothing_to_a_result_by_doing_what_the_messages_say(changes, tmp_pa
 
     done = call("evaluate.py", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 tasks" in done.stderr
+    assert "miniweb-short 1.0.0 test (n=6, scorer miniweb)" in done.stdout and "evaluate tiny/react: 6/6 episodes" in done.stderr
     [report] = re.findall(r"^report  (.*)$", done.stdout, re.M)
     assert {path.name for path in Path(report).parent.iterdir()} >= {"results.json", "recipe.yaml", "run.sqlite", "table.md", "plots"}
     again = call("evaluate.py", *arguments, flags=["-X", "importtime"])
     assert again.stdout == done.stdout and not TORCH.search(again.stderr)
+    read = call("report.py", Path(report).parent, "--out", tmp_path / "read", flags=["-X", "importtime"])
+    assert read.stdout == done.stdout.replace(str(Path(report).parent), str(tmp_path / "read")) and not TORCH.search(read.stderr)
     again = call("sft.py", *arguments, "--role", "executor", flags=["-X", "importtime"])
     assert again.returncode == 0 and again.stdout in trained.stdout and not TORCH.search(again.stderr)
 
@@ -272,7 +274,7 @@ def test_ctrl_c_while_tasks_are_run(small, changes, tmp_path, capfd):
     kept = int(re.search(r": (\d+) of 24 test tasks", call("plan.py", *arguments).stdout)[1])
     assert 1 <= kept < 24
     _, summary, _ = evaluate(small("react", *more), tmp_path)  # as the script does, without loading torch once more
-    assert f"evaluate tiny/react: {kept + 1}/24 tasks" in capfd.readouterr().err and summary.planned == 24
+    assert f"evaluate tiny/react: {kept + 1}/24 episodes" in capfd.readouterr().err and summary.planned == 24
 
 
 def test_a_torn_store_names_the_command_that_sets_it_aside(small, changes, runs):
