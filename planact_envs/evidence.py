@@ -20,7 +20,7 @@ from planact.types import StopReason, Task, Trajectory, from_dict, to_dict
 KIND = "evidence"  # in the run store, under the episode's key
 MAX_BYTES = 2_000_000  # of one episode's evidence as JSON; ours
 _SECRET_FIELD = re.compile(
-    r"""((?:^|[&{,])\s*["']?[^=&:,{}"']{0,80}pass(?:word|wd|phrase)?[^=&:,{}"']{0,80}["']?\s*[=:]\s*)("[^"]*"|[^&,}\s]*)""", re.I
+    r"""((?:^|[&{,])\s*["']?[^=&:,{}"']{0,80}(?:passw(?:or)?d|passphrase)[^=&:,{}"']{0,80}["']?\s*[=:]\s*)("[^"]*"|[^&,}\s]*)""", re.I
 )
 _PASSWORD_INPUT = re.compile(r"<input\b(?=[^<>]{0,2000}\btype\s*=\s*[\"']?password\b)[^<>]{0,2000}>", re.I)
 _VALUE = re.compile(r"""(\bvalue\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)""", re.I)

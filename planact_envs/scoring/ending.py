@@ -22,6 +22,7 @@ class SavedPage:
     """Stands for the tab of an episode that is long over: its address is known, and no page can be read any more."""
 
     url: str
+    why: str = ""  # what of the episode could not be saved
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ async def reading(target: Mapping[str, Any], ending: Ending) -> str:
     key = reading_key(target)
     if key not in ending.readings:
         if isinstance(ending.page, SavedPage):
-            raise Unscorable(f"it needs the page {target['url']}, which was not saved")
+            raise Unscorable(": ".join(filter(None, [f"it needs the page {target['url']}, which was not saved", ending.page.why])))
         ending.readings[key] = await in_time(page_text(target, ending), target)
     return ending.readings[key]
 

@@ -43,8 +43,8 @@ async def by_events(saved: Saved) -> Outcome:
 
 def ending_of(saved: Saved) -> Ending:
     evidence = saved.evidence
-    sites, events = Sites(evidence.sites, {}), evidence.events or ()
-    return Ending(saved.trajectory.answer, SavedPage(evidence.url), sites, saved.judge, events, dict(evidence.readings))
+    page, sites = SavedPage(evidence.url, "; ".join(evidence.left_out)), Sites(evidence.sites, {})
+    return Ending(saved.trajectory.answer, page, sites, saved.judge, evidence.events or (), dict(evidence.readings))
 
 
 def resolved(saved: Saved) -> Task:

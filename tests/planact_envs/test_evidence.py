@@ -73,7 +73,7 @@ def test_what_a_password_field_holds_is_hidden(html, shown):
         ("user=me&password=hunter2&go=1", "user=me&password=[a secret]&go=1"),
         ("login%5Bpassword%5D=hunter2", "login%5Bpassword%5D=[a secret]"),
         ('{"username": "me", "password": "hunter2"}', '{"username": "me", "password": "[a secret]"}'),
-        ("comment=the+password+is+gone", "comment=the+password+is+gone"),
+        ("comment=the+password+is+gone&passengers=2", "comment=the+password+is+gone&passengers=2"),
     ],
 )
 def test_passwords_in_what_was_sent_are_hidden(body, shown):

@@ -72,6 +72,7 @@ async def test_the_evidence_of_an_episode_gives_the_verdicts_and_reasons_that_it
     live, offline = await both_ways(opened, entry, QUICK)
     compared(live, offline)
     assert {one.success for one in live.values()} == {True, False, None}
+    assert "which was not saved: page last: no locator of a known form" in offline["strange locator", "vab"].reason
 
 
 @pytest.mark.slow
