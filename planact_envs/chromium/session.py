@@ -15,7 +15,7 @@ from planact_envs.chromium.gate import Gate
 from planact_envs.chromium.hands import FAULTS, act_on
 from planact_envs.chromium.proxy import Proxy
 from planact_envs.chromium.settle import settle
-from planact_envs.chromium.tab import Crashed, Hung, Limits, Navigated, Tab, script
+from planact_envs.chromium.tab import Crashed, Hung, Limits, Navigated, Tab, said, script
 from planact_envs.observation import observation_of
 from planact_envs.page import Page as PageTree
 
@@ -70,7 +70,7 @@ class ChromiumSession:
             await session._new_tab()
         except Error as error:
             await proxy.close()
-            raise EnvError(f"the browser does not open a page: {error.message}") from error
+            raise EnvError(f"the browser does not open a page: {said(error)}") from error
         return session
 
     @property
@@ -144,12 +144,16 @@ class ChromiumSession:
             raise EnvError(f"the page cannot be read: {failure}") from failure
 
     async def fetch(self, url: str) -> str:
-        """The HTML of the page at `url` as Chromium renders it, in a tab that the agent never sees."""
-        window = await self.context.new_page()
-        tab = await Tab.open(window, self.limits)
+        """The HTML of the page at `url` as Chromium renders it, in a tab that the agent never sees. Raises EnvError."""
+        from playwright.async_api import Error
+
+        try:
+            tab = await Tab.open(await self.context.new_page(), self.limits)
+        except Error as error:
+            raise EnvError(f"the browser does not open {url}: {said(error)}") from error
         try:
             await self._navigate(tab, url)
-            return await tab.within(window.content())
+            return await tab.within(tab.window.content())
         except (Hung, Crashed, Navigated) as error:
             raise EnvError(f"{url} could not be read: {error}") from error
         finally:
@@ -170,7 +174,7 @@ class ChromiumSession:
         except (Hung, Crashed) as error:
             await self._recover(tab, error)
         except Error as error:
-            raise EnvError(f"the browser does not answer: {error.message}") from error
+            raise EnvError(f"the browser does not answer: {said(error)}") from error
         if tab.unopened and ABORTED in tab.failure:
             with suppress(Hung):  # an address that turned out to be a download says so a moment later
                 await tab.within(tab.downloaded.wait(), self.limits.patience)
@@ -225,7 +229,7 @@ class ChromiumSession:
             gone = "closed its tab" if closed else "crashed and was opened again"
             tab.notes.append(f"the page {'does not respond; its tab was emptied' if isinstance(error, Hung) else gone}")
         except (Hung, Crashed, Navigated, Error) as gone:
-            raise EnvError(f"the browser does not answer: {error}, then {gone}") from error
+            raise EnvError(f"the browser does not answer: {error}, then {said(gone) if isinstance(gone, Error) else gone}") from error
 
     async def _replace(self, position: int, reload: bool) -> None:
         """A fresh tab in the place of a broken one, with the same page if it opens."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Awaitable
 from planact_envs.page import Page, read_html
 
 if TYPE_CHECKING:
-    from playwright.async_api import CDPSession
+    from playwright.async_api import CDPSession, Error
     from playwright.async_api import Page as Window
 
 WORLD = "planact"  # the isolated world that reader.js runs in
@@ -42,6 +42,11 @@ class Crashed(Exception):
 
 class Navigated(Exception):
     """The document that was asked is gone: the page went elsewhere."""
+
+
+def said(error: Error) -> str:
+    """What went wrong, without the browser's log, which Playwright puts behind it."""
+    return error.message.split("\n", 1)[0]
 
 
 @cache
@@ -181,7 +186,7 @@ class Tab:
                 return call.result()
         except Error as error:
             if self.crashed.is_set() or any(word in error.message for word in GONE):
-                raise Crashed(error.message) from error
+                raise Crashed(said(error)) from error
             if any(word in error.message for word in NAVIGATED):
                 raise Navigated from error
             raise
