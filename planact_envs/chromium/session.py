@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from contextlib import suppress
 from dataclasses import replace
@@ -54,21 +55,17 @@ class ChromiumSession:
         proxy = Proxy(gate)
         server = await proxy.start()
         try:
-            context = await browser.new_context(
-                proxy={"server": server, "bypass": "<-loopback>"},
-                storage_state=storage_state,
-                extra_http_headers=dict(extra_headers or {}),
-                viewport={"width": viewport[0], "height": viewport[1]},
-                accept_downloads=False,
-                service_workers="block",
-            )
+            settings = {"accept_downloads": False, "service_workers": "block", "storage_state": storage_state}
+            settings |= {"proxy": {"server": server, "bypass": "<-loopback>"}, "extra_http_headers": {**(extra_headers or {})}}
+            size = {"width": viewport[0], "height": viewport[1]}
+            context = await asyncio.wait_for(browser.new_context(viewport=size, **settings), limits.navigation)
             session = cls(context, proxy, form, gate, limits)
             context.on("response", lambda r: session.requests.append((r.request.method, r.url, r.status)))
             context.on("requestfailed", lambda r: session.requests.append((r.method, r.url, 0)))
             await context.grant_permissions([])  # and so deny all others
             await context.add_init_script(script("settle.js"))
             await session._new_tab()
-        except Error as error:
+        except (Error, EnvError, TimeoutError) as error:
             await proxy.close()
             raise EnvError(f"the browser does not open a page: {said(error)}") from error
         return session
@@ -88,8 +85,8 @@ class ChromiumSession:
     async def close(self) -> None:
         from playwright.async_api import Error
 
-        with suppress(Error):  # the browser may be gone, and the context with it
-            await self.context.close()
+        with suppress(Error, TimeoutError):  # the browser may be gone, and the context with it
+            await asyncio.wait_for(self.context.close(), self.limits.navigation)
         await self.proxy.close()
 
     async def goto(self, url: str) -> None:
@@ -97,8 +94,7 @@ class ChromiumSession:
         await self._carry_out(Action(Op.GOTO, text=url))
 
     async def act(self, action: Action) -> None:
-        """Carry an action out and wait for its effects. Raises ActionFailed with what the agent should know, EnvError when the
-        browser is gone."""
+        """Carry an action out and wait for its effects. Raises ActionFailed with what the agent should know, or EnvError."""
         await self._carry_out(action)
 
     async def step(self, action: Action, before: Observation, screenshot: Path | None = None) -> Observation:
@@ -145,12 +141,7 @@ class ChromiumSession:
 
     async def fetch(self, url: str) -> str:
         """The HTML of the page at `url` as Chromium renders it, in a tab that the agent never sees. Raises EnvError."""
-        from playwright.async_api import Error
-
-        try:
-            tab = await Tab.open(await self.context.new_page(), self.limits)
-        except Error as error:
-            raise EnvError(f"the browser does not open {url}: {said(error)}") from error
+        tab = await self._blank()
         try:
             await self._navigate(tab, url)
             return await tab.within(tab.window.content())
@@ -229,13 +220,13 @@ class ChromiumSession:
             gone = "closed its tab" if closed else "crashed and was opened again"
             tab.notes.append(f"the page {'does not respond; its tab was emptied' if isinstance(error, Hung) else gone}")
         except (Hung, Crashed, Navigated, Error) as gone:
-            raise EnvError(f"the browser does not answer: {error}, then {said(gone) if isinstance(gone, Error) else gone}") from error
+            raise EnvError(f"the browser does not answer: {error}, then {said(gone)}") from error
 
     async def _replace(self, position: int, reload: bool) -> None:
         """A fresh tab in the place of a broken one, with the same page if it opens."""
         broken = self.tabs[position]
         url = broken.url
-        self.tabs[position] = await Tab.open(await self.context.new_page(), self.limits)
+        self.tabs[position] = await self._blank()
         await broken.close()
         if reload and not self.gate.refusal(url):
             await self._navigate(self.tabs[position], url)
@@ -283,10 +274,20 @@ class ChromiumSession:
         tab.leaves()
         await tab.send("Page.navigateToHistoryEntry", {"entryId": entries[position]["id"]})
 
+    async def _blank(self) -> Tab:
+        """An empty tab. Raises EnvError when the browser is gone; one that dies at this moment may never answer, not even with an error."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(self.limits.navigation):
+                return await Tab.open(await self.context.new_page(), self.limits)
+        except (Error, TimeoutError) as error:
+            raise EnvError(f"the browser does not open a tab: {said(error)}") from error
+
     async def _new_tab(self) -> None:
         if len(self.tabs) == MAX_TABS:
             raise ActionFailed(f"no more than {MAX_TABS} tabs can be open")
-        self.tabs.append(await Tab.open(await self.context.new_page(), self.limits))
+        self.tabs.append(await self._blank())
         self.current = len(self.tabs) - 1
 
     async def _close_tab(self) -> None:

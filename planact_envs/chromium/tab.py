@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Awaitable
 from planact_envs.page import Page, read_html
 
 if TYPE_CHECKING:
-    from playwright.async_api import CDPSession, Error
+    from playwright.async_api import CDPSession
     from playwright.async_api import Page as Window
 
 WORLD = "planact"  # the isolated world that reader.js runs in
@@ -44,9 +44,9 @@ class Navigated(Exception):
     """The document that was asked is gone: the page went elsewhere."""
 
 
-def said(error: Error) -> str:
+def said(error: Exception) -> str:
     """What went wrong, without the browser's log, which Playwright puts behind it."""
-    return error.message.split("\n", 1)[0]
+    return str(error).split("\n", 1)[0] or type(error).__name__
 
 
 @cache
