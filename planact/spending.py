@@ -9,11 +9,12 @@ from planact.store import RunStore
 from planact.types import Usage, from_dict, to_dict
 
 KIND, TOTAL = "spending", "total"  # the note in the store
+FREE = frozenset({KIND, "evidence"})  # kinds that nobody paid for; evidence is large, and takes time to read
 
 
 def spent(store: RunStore) -> Usage:
     """What the runs of this store have spent so far. `usd` is None when the price of an item is unknown."""
-    items = sum((usage_of(item) for kind in store.kinds() if kind != KIND for _, item in store.items(kind)), Usage())
+    items = sum((usage_of(item) for kind in store.kinds() if kind not in FREE for _, item in store.items(kind)), Usage())
     noted = store.get(TOTAL, KIND)
     return max(items, from_dict(Usage, noted), key=_money) if noted else items
 
