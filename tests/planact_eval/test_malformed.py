@@ -156,8 +156,8 @@ def asked():
 
 @pytest.fixture(scope="module", autouse=True)
 def hook():
-    """After one good episode, so that pages are compiled and type annotations are resolved."""
-    check_stored(asyncio.run(play(['do(action="Scroll Down")', ANSWERS["webrl"]], [PLAN], "webrl"))[0])
+    """After one episode, with a failure too, so that pages are compiled and type annotations are resolved."""
+    check_stored(asyncio.run(play(["no action", 'do(action="Scroll Down")', ANSWERS["webrl"]], [PLAN], "webrl"))[0])
     sys.addaudithook(listen)  # for the life of the process: there is no way to take one off
 
 
