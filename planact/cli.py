@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
         interrupt = signal.getsignal(signal.SIGINT)
         (interrupt if callable(interrupt) else signal.default_int_handler)(number, frame)
 
-    signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         stage()
     except KeyboardInterrupt:
@@ -93,6 +93,8 @@ def run(args: argparse.Namespace, stage: Callable[[], None]) -> None:
             raise
         advice = "what is done is kept; make room and give the same command again"
         fail(f"{error.filename or 'a file'} cannot be written ({error.strerror}); {advice}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command(error: NotBuilt, args: argparse.Namespace) -> str:

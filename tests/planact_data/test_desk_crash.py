@@ -15,10 +15,10 @@ from dataclasses import replace
 import pytest
 from datasets import load_dataset
 
+from planact import spending
 from planact.layout import data_folder, data_store
 from planact.recipe import load_recipe
 from planact.store import StoreDamaged, StoreError, read_run
-from planact_data import spending
 from planact_data.batch import BatchLLM
 from planact_data.build import build
 from planact_envs.suites import load_suite
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 import datasets
 from planact.recipe import load_recipe
-from planact_data import spending
+from planact import spending
 from planact_data.batch import BatchLLM
 from planact_data.build import build
 print(flush=True)  # the heavy imports are done when this line arrives
