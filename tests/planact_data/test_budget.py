@@ -12,8 +12,8 @@ from planact.layout import MANIFEST, data_folder, data_store
 from planact.llm import BudgetExceeded
 from planact.parallel import run_all
 from planact.recipe import Endpoint
-from planact.store import read_run
 from planact.spending import spent
+from planact.store import read_run
 from planact_envs.suites import load_suite
 from tests.openai_server import serving, stats
 

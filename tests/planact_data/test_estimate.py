@@ -182,7 +182,7 @@ def test_after_a_part_of_the_roll_outs_the_estimate_holds_what_the_rest_then_use
 
 
 def test_the_script_needs_no_network_and_under_two_seconds_where_nothing_is_trained(tmp_path):
-    """Processor time: other work on the machine is not the script's. What a training takes is told by torch, which takes longer to import."""
+    """Processor time: other work on the machine is not the script's. What a training takes is told by torch, whose import takes longer."""
     code = (
         "import runpy, socket, sys, time\n"
         "def refuse(*_): raise SystemExit('the network was asked for')\n"
