@@ -6,6 +6,7 @@ An episode counts once it is in the run store; the same command again runs the r
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def evaluate(
     trajectories = [from_dict(Trajectory, stored[episode.key]) for episode in episodes]
     summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation)
     results = {"recipe": recipe.name, "settings": settings, "summary": to_dict(summary)}
-    if todo or not (folder / RESULTS).exists():
+    if not (folder / RESULTS).exists() or json.loads((folder / RESULTS).read_text()) != results:  # also with fewer repeats than before
         write_json(folder / RESULTS, results)
     return folder, summary, trajectories
 
