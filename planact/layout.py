@@ -120,10 +120,15 @@ def model_settings(recipe: Recipe, role: str, folder: Path) -> dict[str, Any]:
         "rows": {kind: _hashes(rows[kind], row_sources(recipe, role)) for kind in kinds},
         "base_model": base_model_identity(recipe.base_model),
         "sft": sft,
-        "batch": recipe.training.batch,
+        "batch": recipe.training.batch or _rows_at_once(recipe),
         "held_out": recipe.training.held_out,
         "seed": recipe.seed,
     }
+
+
+def _rows_at_once(recipe: Recipe) -> str | None:
+    """Without `training.batch`, more processes make larger batches, and so another model."""
+    return f"{recipe.training.processes} processes" if recipe.training.processes > 1 else None
 
 
 def _hashes(entry: dict[str, Any], sources: tuple[str, ...]) -> dict[str, str]:

@@ -191,6 +191,7 @@ def test_what_changes_a_model_changes_its_folder(runs):
         data(planner_sources=("synthetic",)),
         replace(RECIPE, training=Training(batch=32)),
         replace(RECIPE, training=Training(held_out=1)),
+        replace(RECIPE, training=Training(processes=2)),
     ]
     keys = {model_folder(recipe, "planner", runs / "data", runs) for recipe in [RECIPE, *others]}
     keys.add(model_folder(RECIPE, "executor", runs / "data", runs))
@@ -280,3 +281,8 @@ def test_a_file_is_replaced_whole(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert path.read_text() == '{\n  "a": "é"\n}\n' and list(path.parent.iterdir()) == [path]
+
+
+def test_a_batch_that_the_recipe_sets_is_the_same_on_any_number_of_processes(runs):
+    one, many = (replace(RECIPE, training=Training(batch=32, processes=processes)) for processes in (1, 8))
+    assert model_folder(one, "planner", runs / "data", runs) == model_folder(many, "planner", runs / "data", runs)
