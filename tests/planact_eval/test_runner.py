@@ -119,6 +119,7 @@ def test_a_run_killed_before_its_results_were_written_gets_them(noise, tmp_path)
     assert results.read_text() == whole
 
 
+@pytest.mark.slow  # test_crash.py kills a faster evaluation at several instants
 def test_a_killed_evaluation_loses_no_task_and_runs_none_twice(small, changes, tmp_path):
     more = [*NOISE, "eval.limit=20", "eval.episodes_in_flight=2"]
     recipe, runs = small("dynamic-replanning", *more), tmp_path / "runs"
