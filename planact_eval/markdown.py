@@ -19,4 +19,9 @@ def escaped(text: str, most: int = 200) -> str:
     """On one line, without control characters, which a terminal would obey, and cut after `most` characters."""
     line = "".join(c for c in " ".join(text.split()) if c.isprintable())
     line = line if len(line) <= most else line[: most - 3] + "..."
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return escape(line)
+
+
+def escape(text: str) -> str:
+    """Text that a table's cell shows as it is."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

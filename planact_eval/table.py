@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from planact_eval.markdown import escape
 from planact_eval.metrics import Summary
 
 INTERVALS = (
@@ -74,11 +75,11 @@ def plain_text(rows: Sequence[Row], heading: str) -> str:
 
 def markdown(rows: Sequence[Row], heading: str) -> str:
     """The table for a README or a card."""
-    lines = [[_escape(cell) for cell in line] for line in _grid(rows, heading)]
+    lines = [[escape(cell) for cell in line] for line in _grid(rows, heading)]
     left = text_columns(rows)
     rule = ["---" if i < left else "---:" for i in range(len(lines[0]))]
     text = "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
-    notes = "".join(f"\n{_escape(note)}\n" for note in [INTERVALS, *footer(rows)])
+    notes = "".join(f"\n{escape(note)}\n" for note in [INTERVALS, *footer(rows)])
     return text + "\n" + notes
 
 
@@ -213,7 +214,3 @@ def _has_columns(rows: Sequence[Row]) -> bool:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
