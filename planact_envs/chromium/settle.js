@@ -30,22 +30,33 @@
     timers.delete(number);
     return cancel(number);
   };
-  const send = XMLHttpRequest.prototype.send;
-  XMLHttpRequest.prototype.send = function (...values) {
+  // What is under way until the function that this returns is called. The page is left a turn to take the answer up,
+  // and the quiet is counted from then on: what it does with the answer may be a promise further.
+  const begin = () => {
     const request = Symbol();
     requests.add(request);
-    this.addEventListener("loadend", () => requests.delete(request), { once: true });
+    return () => later(() => requests.delete(request) && (changed = now()), 0);
+  };
+  const until = (answer) => {
+    const end = begin();
+    answer.then(end, end);
+    return answer;
+  };
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function (...values) {
+    this.addEventListener("loadend", begin(), { once: true });
     return send.apply(this, values);
   };
   const fetch = window.fetch;
   window.fetch = function (...values) {
-    const request = Symbol();
-    requests.add(request);
-    const answer = fetch.apply(this, values);
-    const done = () => later(() => requests.delete(request), 0);
-    answer.then(done, done);
-    return answer;
+    return until(fetch.apply(this, values)); // its headers; the body may come much later
   };
+  for (const name of ["arrayBuffer", "blob", "bytes", "formData", "json", "text"]) {
+    const read = Response.prototype[name];
+    if (read) Response.prototype[name] = function () {
+      return until(read.call(this));
+    };
+  }
 
   const listening = new Set();
   const add = EventTarget.prototype.addEventListener;

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from planact.types import Op
 from planact_envs.chromium.settle import settle
@@ -21,10 +21,22 @@ async def slow(scope):
     return PlainTextResponse("after")
 
 
+async def trickling(scope):
+    """Headers at once, the body in two parts."""
+
+    async def body():
+        for part in ("aft", "er"):
+            await asyncio.sleep(0.2)
+            yield part
+
+    return StreamingResponse(body(), media_type="text/plain")
+
+
 UPDATES = {
     "timer": "setTimeout(() => p.textContent = 'after', 400)",
     "chain of timers": "setTimeout(() => setTimeout(() => p.textContent = 'after', 200), 200)",
     "fetch": "fetch('/slow').then(r => r.text()).then(t => p.textContent = t)",
+    "fetch of a slow body": "fetch('/trickling').then(r => r.text()).then(t => p.textContent = t)",
     "fetch, then a timer": "fetch('/slow').then(() => setTimeout(() => p.textContent = 'after', 100))",
     "request": "x = new XMLHttpRequest(); x.onload = () => p.textContent = x.responseText; x.open('GET', '/slow'); x.send()",
     "frame of animation": "requestAnimationFrame(() => p.textContent = 'after')",
@@ -34,7 +46,7 @@ UPDATES = {
 
 @pytest.mark.parametrize("kind", UPDATES)
 async def test_an_update_that_a_click_causes_is_seen(visitor, site, kind):
-    site.pages |= {"/": button(UPDATES[kind]), "/slow": slow}
+    site.pages |= {"/": button(UPDATES[kind]), "/slow": slow, "/trickling": trickling}
     await visitor.open()
     assert await visitor.do(Op.CLICK, "Go") == ""
     assert "after" in visitor.seen.text
