@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from planact.llm import LLM, Budget
 from planact.loop import run_episode
 from planact.parallel import run_all
 from planact.recipe import Endpoint, Recipe
-from planact.types import Trajectory
+from planact.types import StopReason, Trajectory
 from planact_envs import evidence
 from planact_envs.suites import Suite, World, scorer_of
 from planact_eval.planned import Planned
@@ -44,6 +44,7 @@ class Played:
 
     trajectory: Trajectory
     evidence: Mapping[str, Any] | None = None  # JSON data (planact_envs.evidence)
+    broken: tuple[Trajectory, ...] = ()  # earlier tries, which the environment broke
 
 
 Play = Callable[[Planned], Awaitable[Played]]
@@ -52,7 +53,7 @@ Done = Callable[[Planned, Played], None]  # keeps what was played
 
 @asynccontextmanager
 async def open_stage(stage: Stage, budget: Budget) -> AsyncIterator[Play]:
-    """A function that plays one episode, for as long as the context lasts."""
+    """A function that plays one episode, for as long as the context lasts; again in a fresh world when it broke (`eval.env_retries`)."""
     recipe = stage.recipe
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(open_models(recipe, dict(stage.roles), budget, stage.folder, stage.servers))
@@ -60,6 +61,14 @@ async def open_stage(stage: Stage, budget: Budget) -> AsyncIterator[Play]:
         make_env = await stack.enter_async_context(stage.suite.open(world_of(stage, judge)))
 
         async def play(episode: Planned) -> Played:
+            broken: list[Trajectory] = []
+            while True:
+                played = await play_once(episode)
+                if played.trajectory.stop_reason != StopReason.ENV_ERROR or len(broken) == recipe.eval.env_retries:
+                    return replace(played, broken=tuple(broken))
+                broken.append(played.trajectory)
+
+        async def play_once(episode: Planned) -> Played:
             env = make_env()
             try:
                 seed = recipe.seed + episode.repeat

@@ -16,6 +16,7 @@ from planact.recipe import Endpoint, Recipe, RecipeError
 from planact_eval.vllm import adapter_config, serve
 
 LOG = "vllm.log"
+DEAD_AFTER = 2  # full rounds of calls that a server fails in a row; then the run stops, to be gone on with; ours
 TIMEOUT = 600.0  # seconds for one answer of a server of our own, the wait in its queue included; ours
 
 
@@ -82,7 +83,8 @@ def open_endpoint(
 ) -> EndpointLLM:
     """A client, to be used in `async with`. Raises RecipeError when the endpoint cannot be used with the budget."""
     try:
-        return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body, cache=cache)
+        dead_after = DEAD_AFTER * endpoint.max_in_flight
+        return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body, cache=cache, dead_after=dead_after)
     except ValueError as error:
         raise RecipeError(f"endpoints.{role}: {error}") from error
 

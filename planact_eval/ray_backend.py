@@ -54,7 +54,8 @@ async def play_all(stage: Stage, episodes: Sequence[Planned], budget: Budget, do
         async def work(episode: Planned) -> None:
             budget.check()
             played = await crew.play(episode)
-            budget.add(usage_of(to_dict(played.trajectory)))
+            for trajectory in (*played.broken, played.trajectory):
+                budget.add(usage_of(to_dict(trajectory)))
             done(episode, played)
 
         try:
@@ -162,7 +163,8 @@ class Seat:
                     self.worker = None
                     self.ray.kill(worker)  # one that is only out of reach keeps its CPU
                 raise
-            return Played(from_dict(Trajectory, found["trajectory"]), found["evidence"])
+            broken = tuple(from_dict(Trajectory, each) for each in found["broken"])
+            return Played(from_dict(Trajectory, found["trajectory"]), found["evidence"], broken)
         finally:
             self.busy -= 1
 
@@ -218,7 +220,8 @@ class Worker:
 
     async def play(self, task: Mapping[str, Any], repeat: int) -> dict[str, Any]:
         played = await self.play_one(Planned(from_dict(Task, task), repeat))
-        return {"trajectory": to_dict(played.trajectory), "evidence": played.evidence}
+        broken = [to_dict(each) for each in played.broken]
+        return {"trajectory": to_dict(played.trajectory), "evidence": played.evidence, "broken": broken}
 
     async def close(self) -> None:
         self.over.set()

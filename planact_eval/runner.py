@@ -28,7 +28,7 @@ from planact_eval.metrics import BROKEN, Summary, summarize
 from planact_eval.planned import Planned, eval_folder, eval_settings, models_of, planned_episodes, planned_tasks, trained_model
 
 KIND = "trajectory"
-REPLACED = "replaced trajectory"  # what a retry took the place of, kept to be counted and read
+REPLACED = "replaced trajectory"  # what broke and was played again, kept to be counted and read
 RESULTS = "results.json"
 BACKENDS = {"asyncio": play_here, "ray": ray_backend.play_all}  # eval.backend
 
@@ -106,6 +106,8 @@ async def _run(stage: Stage, episodes: Sequence[Planned], todo: Sequence[Planned
 
     def done(episode: Planned, played: Played) -> None:
         keep(store, episode, played)
+        for trajectory in played.broken:
+            print(f"note: {episode.key} was played again, because its environment broke: {trajectory.error}", file=sys.stderr)
         live.add(played.trajectory)
         bar.update(live.note())
 
@@ -130,11 +132,11 @@ def _note_limit(stage: Stage) -> None:
 
 
 def keep(store: RunStore, episode: Planned, played: Played) -> None:
-    """Store an episode's trajectory and the evidence that it left; a trajectory that it takes the place of stays beside it."""
+    """Store an episode's trajectory and the evidence that it left; trajectories that it takes the place of stay beside it."""
     before = store.get(episode.key, KIND)
     with store.together():
-        if before is not None:
-            store.put(f"{episode.key} {store.count(REPLACED)}", before, REPLACED)
+        for replaced in (*([] if before is None else [before]), *map(to_dict, played.broken)):
+            store.put(f"{episode.key} {store.count(REPLACED)}", replaced, REPLACED)
         store.put(episode.key, to_dict(played.trajectory), KIND, replace=before is not None)
         if played.evidence is not None:
             store.put(episode.key, played.evidence, evidence.KIND, replace=True)

@@ -1,5 +1,5 @@
-"""Chromium's processes killed and its pages hung in the middle of a whole evaluation: the run ends, what broke is told, and the rest
-is as if nothing had been."""
+"""Chromium's processes killed and its pages hung in the middle of a whole evaluation: the run ends, what broke is told and played
+again, and the rest is as if nothing had been."""
 
 import asyncio
 import os
@@ -14,12 +14,13 @@ from signal import SIGKILL
 import pytest
 
 from planact.recipe import load_recipe
-from planact.types import StopReason
+from planact.store import read_run
+from planact.types import StopReason, Trajectory, from_dict
 from planact_envs.chromium import launch
 from planact_envs.miniweb.chromium_env import ChromiumMiniwebEnv
 from planact_envs.suites import Suite, load_suite
 from planact_eval.planned import planned_episodes
-from planact_eval.runner import evaluate, longest_first
+from planact_eval.runner import REPLACED, evaluate, longest_first
 from tests.openai_server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]  # the deadlines of pages are the wall clock's, so a busy machine breaks episodes
@@ -125,29 +126,42 @@ def no_blows():
     BLOWS.clear()
 
 
-@pytest.mark.parametrize(
-    "tasks, blows",
-    [
-        (8, ["renderer", "browser at the end"]),
-        (60, ["renderer", "browser", "browser at the end"]),  # 5 % of the episodes
-    ],
-)
-def test_killed_processes_break_their_episodes_and_no_other_ones(url, tmp_path, marked, tasks, blows):
-    recipe = recipe_for(url, tmp_path / "recipe.yaml", tasks)
+def strike(recipe, blows):
+    """Mark episodes that are not in flight together. Gives the task whose page is to crash."""
     candidates = long_tasks(recipe)
-    BLOWS.update(zip(candidates[:: len(candidates) // len(blows)], blows))  # not in flight together
-    renderer = next(task for task, blow in BLOWS.items() if blow == "renderer")
-    _, summary, trajectories = evaluate(recipe, tmp_path)
+    BLOWS.update(zip(candidates[:: len(candidates) // len(blows)], blows))
+    return next(task for task, blow in BLOWS.items() if blow == "renderer")
+
+
+def said_by(trajectory):
+    return [turn.observation.error for turn in trajectory.turns]
+
+
+def test_killed_processes_break_no_episode_for_good(url, tmp_path, marked):
+    """In 5 % of the episodes. What was in flight in a killed browser is played again in another."""
+    recipe = recipe_for(url, tmp_path / "recipe.yaml", tasks := 60)
+    crashed = strike(recipe, ["renderer", "browser", "browser at the end"])
+    folder, summary, trajectories = evaluate(recipe, tmp_path)
     assert BLOWS == {} and marked() == []  # all were struck, and no process is left
-    ends = {t.task_id: t for t in trajectories}
-    broken = [t for t in trajectories if t.stop_reason == StopReason.ENV_ERROR]
-    print(f"{tasks} episodes: {len(broken)} broke ({[t.error[:60] for t in broken]}), {summary.success} solved")
+    with read_run(folder / "run.sqlite") as store:
+        replaced = [from_dict(Trajectory, value) for _, value in store.items(REPLACED)]
+    print(f"{tasks} episodes: {len(replaced)} were played again ({[t.error[:60] for t in replaced]}), {summary.success} solved")
     # One browser is shared by the episodes in flight; a page's process is not.
-    assert 1 <= len(broken) <= 2 * IN_FLIGHT and summary.planned == tasks == len(broken) + summary.success + summary.failure
-    assert all(t.outcome.success is None and t.error for t in broken) and any("browser" in t.error for t in broken)
+    assert 1 <= len(replaced) <= 2 * IN_FLIGHT and any("browser" in t.error for t in replaced)
+    assert (summary.planned, summary.error, summary.unscored) == (tasks, 0, 0)
     assert summary.failure <= 1  # that of the page that crashed at most: it is opened again, and what was typed is gone
-    if ends[renderer].stop_reason != StopReason.ENV_ERROR:
-        assert any("the page crashed and was opened again" in turn.observation.error for turn in ends[renderer].turns)
+    if crashed not in {t.task_id for t in replaced}:
+        assert any("the page crashed and was opened again" in error for t in trajectories if t.task_id == crashed for error in said_by(t))
+
+
+def test_killed_processes_break_the_episodes_in_flight_and_no_other_ones(url, tmp_path, marked):
+    recipe = recipe_for(url, tmp_path / "recipe.yaml", tasks := 8, "eval.env_retries=0")
+    strike(recipe, ["renderer", "browser at the end"])
+    _, summary, trajectories = evaluate(recipe, tmp_path)
+    assert BLOWS == {} and marked() == []
+    broken = [t for t in trajectories if t.stop_reason == StopReason.ENV_ERROR]
+    assert 1 <= len(broken) <= IN_FLIGHT and summary.planned == tasks == len(broken) + summary.success + summary.failure
+    assert all(t.outcome.success is None and t.error for t in broken) and any("browser" in t.error for t in broken)
     _, summary, retried = evaluate(recipe, tmp_path, retry_errors=True)
     assert summary.error == 0 and summary.success >= tasks - 1 and marked() == []
     assert [b for a, b in zip(trajectories, retried, strict=True) if a not in broken] == [t for t in trajectories if t not in broken]
