@@ -74,6 +74,8 @@ def two_runs(tmp_path_factory):
 
 
 async def test_episodes_are_filtered_and_sorted(browser, two_runs):
+    from playwright.async_api import expect
+
     visit = await Visit.open(browser, two_runs[0])
     page = visit.page
     assert await visit.shown() == [PRICE, SKU, POINTS, RELEASE] and await page.text_content("#shown") == "4 of 4 shown"
@@ -82,7 +84,7 @@ async def test_episodes_are_filtered_and_sorted(browser, two_runs):
     await page.select_option("#site", "shop")
     assert await visit.shown() == [SKU]
     await page.click("button[type=reset]")
-    await page.wait_for_function("document.getElementById('shown').textContent === '4 of 4 shown'")
+    await expect(page.locator("#shown")).to_have_text("4 of 4 shown")
     await page.select_option("#sort", "turns down")  # 3, 5, 2 and 2 turns
     assert await visit.shown() == [SKU, PRICE, POINTS, RELEASE]
     await page.select_option("#sort", "seconds up")  # 4.5, 1.0, 0.5 and 3.0 seconds
