@@ -42,13 +42,14 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
     """
     rows_folder = data_folder(recipe, load_suite(recipe.data.suite).version, runs)
     folder = model_folder(recipe, role, rows_folder, runs)
+    check_merge(recipe, role)
     if (folder / FINISHED).exists():
+        _merge(recipe, folder)
         return folder
     running = check_launch(recipe.training, recipe.sft_for(role))
     check_packing(recipe.base_model, recipe.sft_for(role))
     check_trackers(recipe.sft_for(role))
     check_hub(recipe, role)
-    check_merge(recipe, role)
     with alone(folder):
         trainer = make_trainer(recipe, role, rows_folder, folder)
         kept = check_tokens(trainer, trainer.whole["train"], recipe.training.min_kept)
@@ -59,9 +60,8 @@ def train(recipe: Recipe, role: str, runs: Path) -> Path:
         trainer.train(resume_from_checkpoint=last_checkpoint(folder, trainer.origin))
         with reported(folder):
             save_model(trainer, folder)
+            _merge(recipe, folder)
             if PartialState().is_main_process:
-                if recipe.training.merge and is_adapter(folder):
-                    merge_adapter(folder, folder / MERGED)
                 _finish(folder, recipe, role, rows_folder, trainer, kept, launched)
         if PartialState().is_main_process:
             push_finished(recipe.sft_for(role), folder)
@@ -98,6 +98,12 @@ def _init_kwargs(model: ModelConfig, settings: Mapping[str, Any]) -> dict[str, A
     more = settings.get("model_init_kwargs") or {}  # e.g. use_kernels
     kwargs = {"revision": model.model_revision, "attn_implementation": attention(settings), "dtype": model.dtype}
     return {"model_init_kwargs": {**more, **kwargs}}
+
+
+def _merge(recipe: Recipe, folder: Path) -> None:
+    """Once, in one process, also when it is asked for after the training only."""
+    if recipe.training.merge and is_adapter(folder) and PartialState().is_main_process:
+        merge_adapter(folder, folder / MERGED)
 
 
 def _finish(folder: Path, recipe: Recipe, role: str, rows_folder: Path, trainer: AnswerTrainer, kept: Kept, launched: dict) -> None:

@@ -46,7 +46,7 @@ def prepare(recipe: Recipe, runs: Path) -> None:
     build(recipe, runs)
     version = load_suite(recipe.data.suite).version
     for role in roles:
-        if finished_model(recipe, role, version, runs) is None:
+        if finished_model(recipe, role, version, runs) is None or recipe.training.merge:
             from planact_train.sft import train  # seconds to import, and not needed when all is trained
 
             train(recipe, role, runs)

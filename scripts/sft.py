@@ -24,7 +24,7 @@ def main() -> None:
 
     def stage() -> None:
         folder = finished_model(recipe, args.role, load_suite(recipe.data.suite).version, args.runs)
-        if folder is None:
+        if folder is None or recipe.training.merge:
             from planact_train.sft import train  # seconds to import, and not needed when rows are missing or the model is there
 
             folder = train(recipe, args.role, args.runs)

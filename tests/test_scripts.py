@@ -129,6 +129,7 @@ def test_plan_loads_nothing_heavy_where_nothing_is_trained(tmp_path):
     assert done.returncode == 0 and not TORCH.search(done.stderr) and "training  not part of this recipe" in done.stdout
 
 
+@pytest.mark.slow
 def test_plan_says_loudly_that_a_training_does_not_fit_and_how_it_would(changes, tmp_path):
     more = ["base_model=meta-llama/Llama-3.1-8B-Instruct", "training.device=rtx-4090-24gb", "training.launch=ddp", "data.executor=[]"]
     done = call("plan.py", "--config", "recipes/tiny/finetuning.yaml", *settings(changes, *more), "--runs", tmp_path / "runs")

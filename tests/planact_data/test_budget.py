@@ -33,6 +33,7 @@ def paid(url):
     return stats(url).get("paid", 0)
 
 
+@pytest.mark.slow
 def test_a_build_stops_at_its_limit_and_a_higher_one_pays_only_the_rest(recipe, server, tmp_path):
     endpoint = Endpoint(server, "m", usd_per_m_prompt=1000.0, usd_per_m_completion=0.0, max_in_flight=IN_FLIGHT)  # 0.001 USD a token
     eight = replace(recipe(tasks=8, teacher="endpoint", executor=("act",)), endpoints={"teacher": endpoint})

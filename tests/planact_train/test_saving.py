@@ -96,6 +96,16 @@ def test_a_merge_is_not_made_twice_nor_into_a_folder_in_use(adapter, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("adapter", ["lora"], indirect=True)
+def test_a_merge_that_is_asked_for_after_the_training_is_made(adapter, small, llama, tmp_path):
+    runs = shutil.copytree(adapter.parents[1], tmp_path / "runs")
+    shutil.rmtree(runs / "models" / adapter.name / "merged")
+    before = {path.name: path.stat().st_mtime_ns for path in (runs / "models" / adapter.name).iterdir()}
+    again = train(recipe_of("lora", small, llama), "planner", runs)
+    assert stored_shapes(again / "merged") == stored_shapes(llama)
+    assert {path.name: path.stat().st_mtime_ns for path in again.iterdir() if path.name != "merged"} == before  # nothing is trained
+
+
 def test_a_full_model_has_nothing_to_merge(llama, tmp_path):
     with pytest.raises(RecipeError, match="holds no adapter, so there is nothing to merge"):
         merge_adapter(llama, tmp_path / "merged")
