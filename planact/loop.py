@@ -189,8 +189,9 @@ class Episode:
         plan = self.plan if self.planner else None
         messages = executor_messages(agent, self.task.intent, plan, self.turns, self.page)
         settings = {"max_tokens": agent.executor_max_tokens, "temperature": agent.temperature}
-        asked = [self.executor.complete(messages, seed=self.seed + n, **settings) for n in range(agent.best_of)]
-        return most_named(await asyncio.gather(*asked), agent.grammar)
+        seeds = range(self.seed * agent.best_of, (self.seed + 1) * agent.best_of)  # those of repeats do not overlap
+        asked = [self.executor.complete(messages, seed=seed, **settings) for seed in seeds]
+        return most_named(answered(await asyncio.gather(*asked, return_exceptions=True)), agent.grammar)
 
     def trajectory(self, end: EpisodeEnd, outcome: Outcome, seconds: float) -> Trajectory:
         return Trajectory(
@@ -207,6 +208,15 @@ class Episode:
             seed=self.seed,
             prompts_hash=prompts_hash(self.agent.prompts, self.agent.grammar, self.agent.cot),
         )
+
+
+def answered(results: Sequence[Completion | BaseException]) -> list[Completion]:
+    """The replies among the results of several calls. Raises what is more than a failed call, and an error when none was answered."""
+    errors = [result for result in results if isinstance(result, BaseException)]
+    stops = [error for error in errors if not isinstance(error, ModelError) or isinstance(error, (BudgetExceeded, EndpointUnusable))]
+    if stops or len(errors) == len(results):
+        raise (stops or errors)[0]
+    return [result for result in results if isinstance(result, Completion)]
 
 
 def most_named(completions: Sequence[Completion], grammar: str) -> Completion:

@@ -136,7 +136,7 @@ class Eval:
     episodes_in_flight: int = rule(8, low=1)
     serving: Literal["local", "endpoint", "vllm"] = "local"  # a transformers model in this process, `endpoints`, or vLLM started for it
     backend: Literal["asyncio", "ray"] = "asyncio"  # episodes in this process, or on all machines of a Ray cluster
-    env_retries: int = rule(1, low=0)  # times that an episode which its environment broke, such as a killed browser, is played again
+    env_retries: int = rule(1, low=0)  # times that an episode whose environment broke (a killed browser) is played again
     max_usd: float | None = rule(None, low=0)  # dollars for planner, executor and judge, earlier runs included; None: no limit
     allowed_hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's sites; "*.example.com" for a domain's
     screenshots: bool = False  # keep a picture of every page, where the back end can draw

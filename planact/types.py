@@ -169,6 +169,7 @@ class Judgement:
     response: str
     verdict: bool | None
     usage: Usage = Usage()
+    failed: bool = False  # the call itself; `response` is the error then
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,10 @@ class Trajectory:
     @property
     def executor_usage(self) -> Usage:
         return sum((t.executor for t in self.turns), Usage())
+
+    @property
+    def judge_usage(self) -> Usage:
+        return sum((judgement.usage for judgement in self.outcome.judgements), Usage())
 
     @property
     def replans(self) -> int:

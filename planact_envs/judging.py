@@ -30,6 +30,6 @@ async def ask_judge(
     except (BudgetExceeded, EndpointUnusable):
         raise
     except ModelError as error:
-        return Judgement(check, judge.name, prompt_hash, str(error), None)
+        return Judgement(check, judge.name, prompt_hash, str(error), None, failed=True)
     verdict = None if reply.finish_reason == "length" else read(reply.text)
     return Judgement(check, judge.name, prompt_hash, reply.text, verdict, reply.usage)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, AsyncIterator, Awaitable, Callable, Mapping
 
 from planact.env import Env
@@ -38,6 +39,14 @@ class World:
     judge: LLM | None = None  # asks a model where a task's scoring needs one; None leaves such a task unscored
     hosts: tuple[str, ...] = ()  # hosts that pages may load from beside the suite's own sites
     screenshots: Path | None = None  # folder for a PNG of every page, where the back end can draw
+
+    def pictures_of(self, task: Task) -> Path | None:
+        """A new folder for the pictures of one episode: every repeat and try of a task has its own. None when none are wanted."""
+        if self.screenshots is None:
+            return None
+        folder = self.screenshots / task.id / token_hex(4)
+        folder.mkdir(parents=True)
+        return folder
 
 
 MakeEnv = Callable[[], Env]
@@ -64,6 +73,7 @@ class Suite:
     oracle: Callable[[Task], tuple[Step, ...] | None] = lambda task: None  # actions that solve a task; None: not known
     task_of: Callable[[str, str], Task | None] | None = None  # (intent, start_url) -> a task with its `eval`; None: it cannot be scored
     splits: tuple[str, ...] = ("train", "validation", "test")
+    isolated: bool = True  # every episode has a world of its own; False: sites that others see too, where what was done stays done
     most_in_flight: int | None = None  # episodes that one process plays at a time, whatever a recipe asks for; None: no limit
     locate: Callable[[str], str] = lambda url: url  # where a page of an imported episode is here, so that both are of one site
     offline: Callable[[], Mapping[str, OfflineScorer]] = dict  # scorers of saved episodes by name (planact_envs.evidence)
@@ -162,7 +172,7 @@ def _webarena(name: str, *scorers: str) -> Suite:
         async with open_sites(name, settings) as make_env:
             yield make_env
 
-    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": _webarena_offline, "most_in_flight": IN_CHROMIUM}
+    more = {"splits": tasks.SPLITS[name], "locate": locate, "offline": _webarena_offline, "most_in_flight": IN_CHROMIUM, "isolated": False}
     return Suite(name, tasks.version(name), partial(tasks.load_tasks, name), scorers, open_, **more)
 
 
@@ -183,7 +193,7 @@ def _webvoyager() -> Suite:
         async with open_sites(settings) as make_env:
             yield make_env
 
-    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_, splits=("test",), most_in_flight=IN_CHROMIUM)
+    return Suite(SUITE, version(), load_tasks, tuple(CALLS), open_, splits=("test",), most_in_flight=IN_CHROMIUM, isolated=False)
 
 
 def _miniwob() -> Suite:

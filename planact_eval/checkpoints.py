@@ -20,7 +20,7 @@ from planact_eval.planned import models_of
 from planact_eval.players import base_of, served
 from planact_eval.plot_curves import steps
 from planact_eval.report import PLOTS, write_plots
-from planact_eval.runner import evaluate
+from planact_eval.runner import evaluate_async
 from planact_eval.table import Row
 
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -30,17 +30,19 @@ Result = tuple[Path, Summary, list[Trajectory]]
 def evaluate_checkpoints(recipe: Recipe, folders: Sequence[Path], runs: Path, role: str | None = None) -> str:
     """Evaluate what has not been evaluated. Returns the table as text and the paths of what was written.
 
-    Raises RecipeError when the folders are not checkpoints of one training, or its role is not told by the folder's name.
+    Raises RecipeError when the folders are not checkpoints of one training, when its role is not told by the folder's name, and when
+    the recipe's agent would not play them.
     """
+    training = training_of(folders)
+    role = role or role_of(training)
+    check_played(recipe, role)
     by_step = dict(sorted((step_of(folder), folder) for folder in folders))
-    role = role or role_of(folders)
     results = asyncio.run(_all(recipe, role, by_step, runs))
     rows = [Row(f"{role} step {step}", "", None, result[1]) for step, result in results.items()]
     episodes = {row.key: result[2] for row, result in zip(rows, results.values(), strict=True)}
-    model = folders[0].parent.name
-    folder = runs / "checkpoints" / f"{recipe.name.replace('/', '-')}-{model}"
-    said = write_table(folder, f"Checkpoints of {model}", rows, episodes, {row.key: recipe for row in rows})
-    write_plots(folder / PLOTS, {"steps": steps([(step, result[1]) for step, result in results.items()], model)})
+    folder = runs / "checkpoints" / f"{recipe.name.replace('/', '-')}-{training.name}"
+    said = write_table(folder, f"Checkpoints of {training.name}", rows, episodes, {row.key: recipe for row in rows})
+    write_plots(folder / PLOTS, {"steps": steps([(step, result[1]) for step, result in results.items()], training.name)})
     return f"{said}\ncurve   {folder / PLOTS / 'steps.svg'}"
 
 
@@ -53,19 +55,34 @@ def step_of(folder: Path) -> int:
     return int(name[1])
 
 
-def role_of(folders: Sequence[Path]) -> str:
-    """The role that the folder of the training is named after. Raises RecipeError."""
-    parents = {folder.absolute().parent for folder in folders}
-    role = next(iter(parents)).name.split("-")[0]
-    if len(parents) > 1:
-        raise RecipeError(f"the checkpoints are of {len(parents)} trainings; evaluate those of one at a time")
+def training_of(folders: Sequence[Path]) -> Path:
+    """The folder that all checkpoints lie in. Raises RecipeError when there is more than one."""
+    first, *others = {folder.absolute().parent for folder in folders}
+    if others:
+        raise RecipeError(f"the checkpoints are of {1 + len(others)} trainings; evaluate those of one at a time")
+    return first
+
+
+def role_of(training: Path) -> str:
+    """The role that the folder of a training is named after. Raises RecipeError."""
+    role = training.name.split("-")[0]
     if role not in TRAINED_ROLES:
-        raise RecipeError(f"{next(iter(parents))} does not say which role was trained; add --role planner or --role executor")
+        raise RecipeError(f"{training} does not say which role was trained; add --role planner or --role executor")
     return role
 
 
+def check_played(recipe: Recipe, role: str) -> None:
+    """Raises RecipeError when the recipe's agent plays something else than the checkpoints."""
+    if recipe.eval.serving == "endpoint":
+        raise RecipeError(
+            "with eval.serving: endpoint the endpoint's model would be evaluated, whatever the checkpoint; "
+            "add --set eval.serving=vllm, or =local for a tiny model"
+        )
+    if getattr(recipe.agent, role) == "none":
+        raise RecipeError(f"{recipe.name} has no {role} (agent.{role}: none) for these checkpoints to play; name a recipe with one")
+
+
 async def _all(recipe: Recipe, role: str, by_step: Mapping[int, Path], runs: Path) -> dict[int, Result]:
-    """In threads, because each evaluation has an event loop of its own and the server lives in this one."""
     results = {}
     async with AsyncExitStack() as stack:
         servers: dict[str, Endpoint] | None = None
@@ -76,5 +93,5 @@ async def _all(recipe: Recipe, role: str, by_step: Mapping[int, Path], runs: Pat
             servers = await stack.enter_async_context(served(recipe, adapters | others, runs / "checkpoints"))
         for step, folder in by_step.items():
             mine = servers and {**servers, role: servers[f"step-{step}"]}
-            results[step] = await asyncio.to_thread(evaluate, recipe, runs, False, {role: str(folder)}, mine)
+            results[step] = await evaluate_async(recipe, runs, models={role: str(folder)}, servers=mine)
     return results

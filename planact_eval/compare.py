@@ -14,6 +14,7 @@ from pathlib import Path
 from planact.recipe import RecipeError
 from planact.store import differences
 from planact.types import Outcome, Task, Trajectory, from_dict, to_dict
+from planact_eval.asking import identity
 from planact_eval.intervals import cluster_bootstrap
 from planact_eval.markdown import escaped, table
 from planact_eval.metrics import tokens
@@ -104,10 +105,11 @@ def outcomes_of(run: RunFolder, scorer: str | None) -> Mapping[str, Outcome]:
     path = run.folder / FOLDER / f"{scorer}.json"
     if not path.is_file():
         raise RecipeError(f"{run.folder} was not scored by {scorer} again; type: python scripts/rescore.py {run.folder} --scorer {scorer}")
-    stored = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
-    if missing := run.store.keys(KIND) - set(stored):
-        raise RecipeError(f"{path} lacks {len(missing)} episodes that were run later; score the run again")
-    return {key: from_dict(Outcome, outcome) for key, outcome in stored.items()}
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if later := [key for key, trajectory in run.store.items(KIND) if stored["of"].get(key) != identity(trajectory)]:
+        command = f"python scripts/rescore.py {run.folder} --scorer {scorer}"
+        raise RecipeError(f"{path} knows nothing of {len(later)} episodes that were run later; score the run again: {command}")
+    return {key: from_dict(Outcome, outcome) for key, outcome in stored["outcomes"].items()}
 
 
 def mcnemar(only_one: int, only_other: int) -> float:

@@ -93,8 +93,8 @@ def episode_view(
 
 
 def usd(trajectory: Trajectory) -> float | None:
-    """Dollars of an episode's calls; None: at least one has no known price."""
-    return (trajectory.planner_usage + trajectory.executor_usage).usd
+    """Dollars of an episode's calls, the judge's included; None: at least one has no known price."""
+    return (trajectory.planner_usage + trajectory.executor_usage + trajectory.judge_usage).usd
 
 
 def turn_view(trajectory: Trajectory, i: int, limit: int, picture: Picture) -> dict[str, Any]:

@@ -53,8 +53,13 @@ Done = Callable[[Planned, Played], None]  # keeps what was played
 
 @asynccontextmanager
 async def open_stage(stage: Stage, budget: Budget) -> AsyncIterator[Play]:
-    """A function that plays one episode, for as long as the context lasts; again in a fresh world when it broke (`eval.env_retries`)."""
+    """A function that plays one episode, for as long as the context lasts.
+
+    One whose world broke is played again in a fresh one (`eval.env_retries`); where episodes share sites, what it did there stays done,
+    and it is left broken.
+    """
     recipe = stage.recipe
+    retries = recipe.eval.env_retries if stage.suite.isolated else 0
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(open_models(recipe, dict(stage.roles), budget, stage.folder, stage.servers))
         judge = await stack.enter_async_context(open_judge(recipe, budget))
@@ -64,7 +69,7 @@ async def open_stage(stage: Stage, budget: Budget) -> AsyncIterator[Play]:
             broken: list[Trajectory] = []
             while True:
                 played = await play_once(episode)
-                if played.trajectory.stop_reason != StopReason.ENV_ERROR or len(broken) == recipe.eval.env_retries:
+                if played.trajectory.stop_reason != StopReason.ENV_ERROR or len(broken) == retries:
                     return replace(played, broken=tuple(broken))
                 broken.append(played.trajectory)
 

@@ -2,9 +2,9 @@ r"""A table of results as a LaTeX `table` with booktabs rules, for a paper: \use
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from planact_eval.markdown import one_line
 from planact_eval.table import INTERVALS, Row, cells, footer, header, text_columns
 
 _SPECIAL = {
@@ -56,7 +56,7 @@ def latex(rows: Sequence[Row], caption: str) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX prints as it is: no command, no mathematics, no comment, one line, no control characters."""
-    printable = "".join(c for c in re.sub(r"\s+", " ", text) if c.isprintable())
+    printable = one_line(text)
     return "".join(_SPECIAL.get(c, c) for c in printable)
 
 

@@ -21,8 +21,7 @@ class Live:
         self.verdicts[verdict(trajectory)] += 1
         if trajectory.outcome.success is None:
             self.broken[str(trajectory.stop_reason)] += 1
-        self.usage += trajectory.planner_usage + trajectory.executor_usage
-        self.usage += sum((judgement.usage for judgement in trajectory.outcome.judgements), Usage())
+        self.usage += trajectory.planner_usage + trajectory.executor_usage + trajectory.judge_usage
 
     def note(self) -> str:
         """E.g. `success 12.5% [5%, 27%], unscored: 1 env_error, 1.2M tokens, $0.31`."""

@@ -16,10 +16,15 @@ def table(lines: Sequence[Sequence[str]], words: int = 1) -> str:
 
 
 def escaped(text: str, most: int = 200) -> str:
-    """On one line, without control characters, which a terminal would obey, and cut after `most` characters."""
-    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    """One line of at most `most` characters, for a cell."""
+    line = one_line(text)
     line = line if len(line) <= most else line[: most - 3] + "..."
     return escape(line)
+
+
+def one_line(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def escape(text: str) -> str:

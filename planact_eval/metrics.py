@@ -92,7 +92,7 @@ def summarize(
         act_tokens=tokens(executor) / n,
         model_calls=both.calls / n,
         seconds=sum(t.seconds for t in trajectories) / n,
-        usd=both.usd,
+        usd=(both + sum((t.judge_usage for t in trajectories), Usage())).usd,
         plan_validity=plan_validity(trajectories),
         stop_reasons=dict(sorted(Counter(str(t.stop_reason) for t in trajectories).items())),
         by_template=success_by(lambda task: task.template, tasks, trajectories),

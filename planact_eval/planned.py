@@ -9,7 +9,7 @@ from typing import Any
 
 from planact.layout import NotBuilt, base_model_identity, finished_model
 from planact.prompts import prompts_hash
-from planact.recipe import Recipe, RecipeError
+from planact.recipe import Recipe, RecipeError, Serving
 from planact.types import Task, content_hash, to_dict
 from planact_envs.suites import Suite, load_suite, scorer_of
 
@@ -89,7 +89,13 @@ def eval_settings(recipe: Recipe, suite: Suite, roles: dict[str, str]) -> dict[s
         "agent": to_dict(recipe.agent),
         "prompts": prompts_hash(recipe.agent.prompts, recipe.agent.grammar, recipe.agent.cot),
         "models": roles if endpoint else {role: base_model_identity(path) for role, path in roles.items()},
+        **(served_as(recipe.serving) if recipe.eval.serving == "vllm" else {}),
     }
+
+
+def served_as(serving: Serving) -> dict[str, Any]:
+    """The settings of vLLM that change what a model answers."""
+    return {"vllm": {"dtype": serving.dtype, "max_model_len": serving.max_model_len, "options": dict(serving.options)}}
 
 
 def eval_folder(recipe: Recipe, suite: Suite, roles: dict[str, str], runs: Path) -> Path:

@@ -11,12 +11,13 @@ from typing import Any
 from planact.actions import answer_pattern
 from planact.cache import ResponseCache
 from planact.endpoint import EndpointLLM
+from planact.layout import base_model_identity
 from planact.llm import LLM, Budget
 from planact.recipe import Endpoint, Recipe, RecipeError
 from planact_eval.vllm import adapter_config, serve
 
 LOG = "vllm.log"
-DEAD_AFTER = 2  # full rounds of calls that a server fails in a row; then the run stops, to be gone on with; ours
+DEAD_AFTER = (2, 10)  # failed calls in a row that stop the run: two full rounds, ten at least; ours
 TIMEOUT = 600.0  # seconds for one answer of a server of our own, the wait in its queue included; ours
 
 
@@ -44,23 +45,27 @@ async def open_models(
 
 
 @asynccontextmanager
-async def served(recipe: Recipe, names: Mapping[str, str], folder: Path) -> AsyncIterator[dict[str, Endpoint]]:
-    """vLLM for models by name, such as a role: one server for each base, an adapter under its name."""
+async def served(recipe: Recipe, names: Mapping[str, str], folder: Path, port: int = 0) -> AsyncIterator[dict[str, Endpoint]]:
+    """vLLM for models by name, such as a role: one server for each base, from `port` on, 0 for any that is free.
+
+    An adapter is served under its name and what it contains, so that an evaluation by URL and name takes no other one for it.
+    """
     bases = {name: base_of(path) for name, path in names.items()}
     urls: dict[str, str] = {}
+    called: dict[str, str] = {}  # adapters
     async with AsyncExitStack() as stack:
         for number, base in enumerate(dict.fromkeys(bases.values())):
             adapters = {name: names[name] for name in names if bases[name] == base != names[name]}
             log = folder / (f"{number}-{LOG}" if number else LOG)
             share = 1 / len(set(bases.values()))
-            server = await stack.enter_async_context(serve(base, recipe.serving, log, tuple(dict.fromkeys(adapters.values())), share))
+            unlike = tuple(dict.fromkeys(adapters.values()))
+            server = await stack.enter_async_context(serve(base, recipe.serving, log, unlike, share, port + number if port else 0))
             for name, adapter in adapters.items():
-                await server.load(name, adapter)
+                called[name] = f"{name}-{base_model_identity(adapter)}"
+                await server.load(called[name], adapter)
             urls[base] = server.base_url
         most = recipe.eval.episodes_in_flight
-        yield {
-            name: Endpoint(urls[base], base if base == names[name] else name, "", 0.0, 0.0, TIMEOUT, most) for name, base in bases.items()
-        }
+        yield {name: Endpoint(urls[base], called.get(name, base), "", 0.0, 0.0, TIMEOUT, most) for name, base in bases.items()}
 
 
 def base_of(path: str) -> str:
@@ -83,7 +88,8 @@ def open_endpoint(
 ) -> EndpointLLM:
     """A client, to be used in `async with`. Raises RecipeError when the endpoint cannot be used with the budget."""
     try:
-        dead_after = DEAD_AFTER * endpoint.max_in_flight
+        rounds, least = DEAD_AFTER
+        dead_after = max(least, rounds * endpoint.max_in_flight)
         return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body, cache=cache, dead_after=dead_after)
     except ValueError as error:
         raise RecipeError(f"endpoints.{role}: {error}") from error

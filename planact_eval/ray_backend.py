@@ -96,7 +96,8 @@ class Crew:
         self.ray = ray
         cpus = max(1, int(ray.available_resources().get("CPU", 1)))
         wanted = min(stage.recipe.eval.episodes_in_flight, episodes)
-        workers = min(cpus, wanted, *(endpoint.max_in_flight for endpoint in stage.recipe.endpoints.values()))
+        asked = [endpoint.max_in_flight for role, endpoint in stage.recipe.endpoints.items() if role in stage.roles or role == "judge"]
+        workers = min(cpus, wanted, *asked)
         slots = min(ceil(wanted / workers), stage.in_flight)
         self.in_flight = min(wanted, workers * slots)
         shared = shared_out(stage.recipe, workers)

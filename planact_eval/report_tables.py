@@ -28,7 +28,17 @@ class Heat:
 
 def costs(rows: Sequence[Row], recipes: Mapping[str, str]) -> Table:
     """Counts, calls, time and dollars; `recipes` are their names by `Row.key`."""
-    titles = ("recipe", "solved", "failed", "broke", "not scored", "calls / episode", "seconds / call", "seconds / episode", "USD in all")
+    titles = (
+        "recipe",
+        "solved",
+        "failed",
+        "broke",
+        "not scored",
+        "calls / episode",
+        "seconds / call",
+        "seconds / episode",
+        "USD with judge",
+    )
     lines = []
     for row, s in _summaries(rows):
         counts = (str(s.success), str(s.failure), str(s.error), str(s.unscored))

@@ -23,6 +23,7 @@ from planact.recipe import RecipeError
 from planact.types import Judgement, Outcome, Trajectory, Usage, content_hash, to_dict
 from planact_envs import evidence
 from planact_envs.suites import OfflineScorer, Suite, load_suite
+from planact_eval.asking import identity
 from planact_eval.intervals import wilson
 from planact_eval.markdown import escaped, table
 from planact_eval.metrics import BROKEN
@@ -55,13 +56,14 @@ def rescore(folder: Path, scorers: Sequence[str], ask_judge: bool = True) -> str
                 f"finish it first, with the command that started it, such as python scripts/evaluate.py --config {folder / 'recipe.yaml'}"
             )
         trajectories = {key: run.trajectory(key) for key in run.planned}
+        of = {key: identity(run.store.get(key, KIND)) for key in run.planned}
         verdicts = asyncio.run(_rescore(run, trajectories, known, ask_judge))
         own = f"{run.settings['scorer']} (the run)"
         verdicts = {own: {key: trajectory.outcome for key, trajectory in trajectories.items()}, **verdicts}
     for name in known:
         counts = to_dict(tally(verdicts[name]))
         outcomes = {key: to_dict(outcome) for key, outcome in verdicts[name].items()}
-        write_json(folder / FOLDER / f"{name}.json", {"scorer": name, "counts": counts, "outcomes": outcomes})
+        write_json(folder / FOLDER / f"{name}.json", {"scorer": name, "counts": counts, "outcomes": outcomes, "of": of})
     report = folder / FOLDER / REPORT
     report.write_text(f"# {escaped(folder.name)}, scored again\n\n{tables(verdicts)}\n{listing(verdicts)}", encoding="utf-8")
     return f"{tables(verdicts)}\n{listing(verdicts, SHOWN)}\nverdicts  {folder / FOLDER}/<scorer>.json\nreport    {report}"

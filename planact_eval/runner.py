@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from planact.layout import STORE, NotBuilt, write_json
 from planact.llm import Budget
@@ -24,6 +25,7 @@ from planact_envs.suites import Suite, load_suite, scorer_of
 from planact_eval import ray_backend
 from planact_eval.episodes import Played, Stage, play_here
 from planact_eval.live import Live
+from planact_eval.markdown import one_line
 from planact_eval.metrics import BROKEN, Summary, summarize
 from planact_eval.planned import Planned, eval_folder, eval_settings, models_of, planned_episodes, planned_tasks, trained_model
 
@@ -43,11 +45,23 @@ def evaluate(
 ) -> tuple[Path, Summary, list[Trajectory]]:
     """Run what has not been run yet. Returns the run folder, the summary over all planned episodes, and their trajectories.
 
-    With `retry_errors`, episodes that the environment or a model's endpoint broke are run again, and the verdict of the
-    new episode counts. `models` are played instead of the recipe's own, by role, e.g. a checkpoint; `servers` are where
+    With `retry_errors`, episodes that the environment or a model's endpoint broke, the judge's too, are run again, and the
+    verdict of the new episode counts. `models` are played instead of the recipe's own, by role, e.g. a checkpoint; `servers` are where
     models are served already. `folder` is the run's, instead of the one that its settings name; raises ConfigChanged when
     it holds a run with other settings. Raises NotBuilt when a trained role has no finished model.
     """
+    return asyncio.run(evaluate_async(recipe, runs, retry_errors, models, servers, folder))
+
+
+async def evaluate_async(
+    recipe: Recipe,
+    runs: Path,
+    retry_errors: bool = False,
+    models: Mapping[str, str] | None = None,
+    servers: Mapping[str, Endpoint] | None = None,
+    folder: Path | None = None,
+) -> tuple[Path, Summary, list[Trajectory]]:
+    """`evaluate` in an event loop that runs already, such as the one that keeps a server of several evaluations."""
     suite = load_suite(recipe.eval.suite)
     scorer_of(suite, recipe.eval.scorer)  # a wrong name is refused before a model is missed
     episodes = planned_episodes(recipe, suite)
@@ -58,7 +72,7 @@ def evaluate(
         todo = to_run(episodes, store, retry_errors)
         if todo:
             (folder / "recipe.yaml").write_text(recipe.to_yaml())
-            asyncio.run(_run(Stage(recipe, suite, roles, folder, servers), episodes, todo, store))
+            await _run(Stage(recipe, suite, roles, folder, servers), episodes, todo, store)
         stored = dict(store.items(KIND))
     trajectories = [from_dict(Trajectory, stored[episode.key]) for episode in episodes]
     summary = summarize(planned_tasks(recipe, suite), trajectories, recipe.eval.repeats, suite.oracle, recipe.agent.observation)
@@ -72,8 +86,15 @@ def to_run(episodes: Sequence[Planned], store: RunStore, retry_errors: bool) -> 
     """The episodes without a trajectory; with `retry_errors` those too that ended because something broke."""
     done = store.keys(KIND)
     if retry_errors:
-        done -= {key for key, trajectory in store.items(KIND) if trajectory["stop_reason"] in BROKEN}
+        done -= {key for key, trajectory in store.items(KIND) if broke(trajectory)}
     return [episode for episode in episodes if episode.key not in done]
+
+
+def broke(stored: Mapping[str, Any]) -> bool:
+    """Whether something other than the agent kept a stored trajectory from its verdict."""
+    outcome = stored["outcome"]
+    unjudged = outcome["success"] is None and any(judgement.get("failed") for judgement in outcome["judgements"])
+    return stored["stop_reason"] in BROKEN or unjudged
 
 
 def longest_first(episodes: Sequence[Planned], suite: Suite, played: Iterable[tuple[Task, int]] = ()) -> list[Planned]:
@@ -107,7 +128,7 @@ async def _run(stage: Stage, episodes: Sequence[Planned], todo: Sequence[Planned
     def done(episode: Planned, played: Played) -> None:
         keep(store, episode, played)
         for trajectory in played.broken:
-            print(f"note: {episode.key} was played again, because its environment broke: {trajectory.error}", file=sys.stderr)
+            print(f"note: {episode.key} was played again, because its environment broke: {one_line(trajectory.error)}", file=sys.stderr)
         live.add(played.trajectory)
         bar.update(live.note())
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planact_eval.markdown import escape
+from planact_eval.markdown import escape, one_line
 from planact_eval.metrics import Summary
 
 INTERVALS = (
@@ -97,7 +97,7 @@ def to_csv(rows: Sequence[Row], measured: Benchmark) -> str:
         grounded = [s.grounding.get(name.removeprefix("grounding_")) if s else None for name in _GROUNDING]
         passed = [s.pass_hat.get(name.removeprefix("pass_hat_")) if s else None for name in trials]
         figures = [_number(value) for value in [row.paper, row.difference, *numbers, *grounded, *passed]]
-        writer.writerow([row.label, row.column, *benchmark, *figures, _line(row.missing)])
+        writer.writerow([row.label, row.column, *benchmark, *figures, one_line(row.missing)])
     return out.getvalue()
 
 
@@ -131,14 +131,14 @@ def footer(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         s = row.summary
         if s is None:
-            notes.append(_line(f"{row.key}: not evaluated: {row.missing}"))
+            notes.append(one_line(f"{row.key}: not evaluated: {row.missing}"))
             continue
         counts = {"broke (environment or model error)": s.error, "not scored": s.unscored}
         found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         scored = s.success + s.failure
         of_scored = f"; of the {scored} scored, {s.success / scored:.1%} succeeded" if scored else ""
         if found:
-            notes.append(f"{_line(row.key)}: {found} of {s.planned}{of_scored}")
+            notes.append(f"{one_line(row.key)}: {found} of {s.planned}{of_scored}")
     return notes
 
 
@@ -191,12 +191,7 @@ def _texts(s: Summary, trials: int) -> dict[str, str]:
 
 def _grid(rows: Sequence[Row], heading: str) -> list[list[str]]:
     lines = [[heading, *header(rows)], *([row.label, *cells(row, rows)] for row in rows)]
-    return [[_line(cell) for cell in line] for line in lines]
-
-
-def _line(text: str) -> str:
-    """On one line and without control characters, which a terminal would obey."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return [[one_line(cell) for cell in line] for line in lines]
 
 
 def _sizes(rows: Sequence[Row]) -> list[int]:

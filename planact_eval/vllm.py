@@ -9,12 +9,14 @@ It listens on 127.0.0.1 alone: vLLM has no users and no rights. `VLLM` names the
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from planact.llm import ModelError
 from planact.recipe import RecipeError, Serving
 
 HOST = "127.0.0.1"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOP_SECONDS = 30.0  # after which a server that was asked to stop is killed
 POLL_SECONDS = 0.5
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that `--max-lora-rank` takes
@@ -69,14 +72,21 @@ async def serve(
     command = serve_command(base, settings, port, adapters, share)
     environment = os.environ | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     with _opened(log) as output:
+        streams = {"stdin": asyncio.subprocess.DEVNULL, "stdout": output, "stderr": output}
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            *command, **streams, env=environment, start_new_session=True, preexec_fn=_end_with_parent
         )
     try:
         await _until_healthy(process, port, settings.start_seconds, log)
         yield Served(f"http://{HOST}:{port}/v1", base)
     finally:
         await _stop(process)
+
+
+def _end_with_parent() -> None:
+    """In the server's process: Linux ends it when ours is killed, which could not stop it any more. It would keep its GPU for itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def serve_command(base: str, settings: Serving, port: int, adapters: tuple[str, ...] = (), share: float = 1.0) -> list[str]:

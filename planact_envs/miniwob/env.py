@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from planact.actions import render_action
@@ -63,6 +64,7 @@ class MiniwobEnv:
 
     def _reset(self, task: Task) -> Observation:
         self.task, self.ended, self.reward, self.reason, self.shots = task, False, 0.0, "", 0
+        self.token = token_hex(4)  # repeats and tries of a task have pictures of their own
         self.gym = task_classes()[task.template](seed=int(task.params["seed"]), base_url=pages_url())
         self.context = self.thread.new_context(viewport=self.gym.viewport)
         self.context.add_init_script(script("settle.js"))
@@ -126,7 +128,7 @@ class MiniwobEnv:
         """The path of a new picture, None when none is wanted."""
         if self.screenshots is None:
             return None
-        path = self.screenshots / f"{self.task.id}-{self.shots:03d}.png"
+        path = self.screenshots / f"{self.task.id}-{self.token}-{self.shots:03d}.png"
         self.shots += 1
         self.screenshots.mkdir(parents=True, exist_ok=True)
         self.tab.screenshot(path=path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -93,8 +92,7 @@ class WebArenaEnv:
         await self.close()
         self.task = self.sites.resolve_task(task)
         self.seen = 0  # pages
-        if self.world.screenshots:  # those of an attempt that was cut off are not this episode's
-            shutil.rmtree(self.world.screenshots / task.id, ignore_errors=True)
+        self.pictures = self.world.pictures_of(task)
         with browser_faults():
             self.session = await self.open_session(storage_state=await self.logins.state(_login(task)))
             self.recorder = NetworkRecorder(self.session.context)
@@ -168,4 +166,4 @@ class WebArenaEnv:
     def _picture(self) -> Path | None:
         """Where the next page is drawn."""
         self.seen += 1
-        return self.world.screenshots / self.task.id / f"{self.seen - 1:02}.png" if self.world.screenshots else None
+        return self.pictures and self.pictures / f"{self.seen - 1:02}.png"

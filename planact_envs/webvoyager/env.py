@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -39,9 +38,7 @@ class WebVoyagerEnv:
         await self.close()
         self.task = task
         self.screenshots: list[Path] = []
-        if self.world.screenshots is not None:  # those of an attempt that was cut off are not this episode's
-            shutil.rmtree(self._folder(), ignore_errors=True)
-            self._folder().mkdir(parents=True)
+        self.pictures = self.world.pictures_of(task)
         gate = Gate((*site_hosts(task.start_url), *self.world.hosts))
         self.session = await ChromiumSession.open(await self.running(), self.world.form, gate, viewport=VIEWPORT)
         try:
@@ -68,15 +65,12 @@ class WebVoyagerEnv:
 
     def _picture(self) -> Path | None:
         """Where the next page is drawn."""
-        return None if self.world.screenshots is None else self._folder() / f"{len(self.screenshots):02}.png"
+        return self.pictures and self.pictures / f"{len(self.screenshots):02}.png"
 
     def _seen(self, page: Observation) -> Observation:
         self.page = page
         self.screenshots += [Path(page.screenshot)] if page.screenshot else []
         return page
-
-    def _folder(self) -> Path:
-        return self.world.screenshots / self.task.id
 
 
 @asynccontextmanager

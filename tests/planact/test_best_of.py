@@ -2,7 +2,7 @@
 
 import pytest
 
-from planact.llm import Completion
+from planact.llm import Completion, EndpointUnusable, ModelError
 from planact.loop import most_named, run_episode
 from planact.recipe import Agent, RecipeError, load_recipe
 from planact.types import StopReason, Usage
@@ -54,8 +54,41 @@ async def test_an_episode_asks_with_seeds_of_its_own():
         trajectory = await run_episode(TASK, env, Agent(planner="none", best_of=3, temperature=0.7), llm, seed=1)
     finally:
         await env.close()
-    assert sorted(llm.seeds) == [(1, 0.7), (2, 0.7), (3, 0.7)]  # two of three say yes
+    assert sorted(llm.seeds) == [(3, 0.7), (4, 0.7), (5, 0.7)]  # behind 0 to 2, those of seed 0; two of three say yes
     assert trajectory.stop_reason == StopReason.ANSWERED and trajectory.answer == "yes" and trajectory.executor_usage.calls == 3
+
+
+class Unreliable(Voters):
+    """The calls with these seeds fail."""
+
+    def __init__(self, **failing):
+        super().__init__()
+        self.failing = failing
+
+    async def complete(self, messages, *, seed=0, **settings):
+        if error := self.failing.get(f"seed{seed}"):
+            raise error
+        return await super().complete(messages, seed=seed, **settings)
+
+
+async def episode_with(llm):
+    env = MiniwebEnv("short")
+    try:
+        return await run_episode(TASK, env, Agent(planner="none", best_of=3, temperature=0.7), llm)
+    finally:
+        await env.close()
+
+
+async def test_answers_that_came_vote_and_are_counted_where_others_failed():
+    trajectory = await episode_with(Unreliable(seed0=ModelError("HTTP 500"), seed2=ModelError("HTTP 500")))
+    assert trajectory.answer == "yes" and trajectory.executor_usage.calls == 1
+
+
+async def test_no_answer_at_all_ends_the_episode_and_a_dead_endpoint_the_run():
+    trajectory = await episode_with(Unreliable(**{f"seed{n}": ModelError(f"HTTP 50{n}") for n in range(3)}))
+    assert (trajectory.stop_reason, trajectory.error) == (StopReason.MODEL_ERROR, "HTTP 500")
+    with pytest.raises(EndpointUnusable, match="HTTP 401"):
+        await episode_with(Unreliable(seed1=EndpointUnusable("HTTP 401")))
 
 
 def test_several_greedy_answers_are_refused():

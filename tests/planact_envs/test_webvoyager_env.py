@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -106,17 +107,19 @@ async def test_what_other_hosts_serve_is_loaded_when_the_recipe_allows_it(task, 
 
 
 @pytest.mark.browser
-async def test_an_attempt_starts_with_no_pictures_of_the_last_one(tmp_path, task):
-    folder = tmp_path / "screenshots"
+async def test_episodes_of_one_task_keep_their_pictures_apart(tmp_path, task):
+    folder, drawn = tmp_path / "screenshots", []
     async with Site() as site, open_sites(World(screenshots=folder)) as make_env:
-        env = make_env()
-        for _ in range(2):
+        envs = [make_env(), make_env()]
+        for env in envs:  # both are open at once
             first = await env.reset(replace(task, start_url=f"http://{site.host}/"))
-            assert [p.name for p in (folder / task.id).iterdir()] == ["00.png"]
             second = await env.step(Action(Op.CLICK, element="99"))  # no such element: the page is seen once more
-            assert second.error and [first.screenshot, second.screenshot] == [str(folder / task.id / name) for name in ("00.png", "01.png")]
-        assert (await env.score("at noon")).success is None  # no judge
-        await env.close()
+            assert second.error and [Path(page.screenshot).name for page in (first, second)] == ["00.png", "01.png"]
+            drawn += [first.screenshot, second.screenshot]
+        assert len(set(drawn)) == 4 and sorted(drawn) == sorted(map(str, (folder / task.id).glob("*/*.png")))
+        for env in envs:
+            assert (await env.score("at noon")).success is None  # no judge
+            await env.close()
 
 
 @pytest.mark.browser

@@ -40,6 +40,20 @@ def test_what_is_no_checkpoint_of_one_training_is_refused(checkpoints, tmp_path)
     with pytest.raises(NotBuilt, match="no model in"):
         step_of(empty)
     with pytest.raises(RecipeError, match="add --role planner or --role executor"):
-        role_of([empty])
-    with pytest.raises(RecipeError, match="of 2 trainings"):
-        role_of([empty, checkpoints[0]])
+        role_of(tmp_path)
+
+
+def test_checkpoints_of_two_trainings_are_refused_whatever_the_role(small, base, checkpoints, tmp_path):
+    other = tmp_path / "models/executor-9876543210/checkpoint-20"
+    shutil.copytree(base, other)
+    for role in (None, "executor"):
+        with pytest.raises(RecipeError, match="of 2 trainings"):
+            evaluate_checkpoints(small("react"), [*checkpoints, other], tmp_path, role)
+
+
+def test_checkpoints_that_would_not_be_played_are_refused(small, checkpoints, tmp_path):
+    with pytest.raises(RecipeError, match="has no planner .* for these checkpoints to play"):
+        evaluate_checkpoints(small("react"), checkpoints, tmp_path, "planner")
+    endpoint = ["eval.serving=endpoint", "endpoints.executor.base_url=http://127.0.0.1:9/v1", "endpoints.executor.model=m"]
+    with pytest.raises(RecipeError, match="the endpoint's model would be evaluated, whatever the checkpoint"):
+        evaluate_checkpoints(small("react", *endpoint), checkpoints, tmp_path)

@@ -1,6 +1,7 @@
 """Two runs compared episode by episode: real runs of miniweb, and the arithmetic by hand."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ from planact.llm import ScriptedLLM
 from planact.recipe import RecipeError
 from planact.types import Outcome, StopReason, Task, Trajectory, Usage
 from planact_envs.miniweb.teacher import ScriptedTeacher
+from planact_eval.asking import reopened
 from planact_eval.compare import Pair, compare, costs_of, discordant, mcnemar, verdicts_of
 from planact_eval.rescoring import rescore
+from planact_eval.runner import KIND
 from tests.planact_eval.saved_runs import MINIWEB, save_run
 
 REPO = Path(__file__).parents[2]
@@ -80,6 +83,16 @@ def test_verdicts_of_another_scorer_are_compared_when_both_runs_have_them(runs):
     for folder, _ in runs:
         rescore(folder, ["vab"])
     assert "scorer vab: 6 episodes in both" in compare(runs[0][0], runs[1][0], "vab")
+
+
+def test_verdicts_on_an_episode_that_was_run_again_since_are_refused(runs, tmp_path):
+    folder = shutil.copytree(runs[0][0], tmp_path / "again")
+    rescore(folder, ["vab"])
+    with reopened(folder) as store:
+        key, trajectory = next(store.items(KIND))
+        store.put(key, trajectory | {"seconds": 1234.5}, KIND, replace=True)
+    with pytest.raises(RecipeError, match=r"knows nothing of 1 episodes that were run later; score the run again: python .* --scorer vab"):
+        compare(folder, runs[1][0], "vab")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import pytest
 from planact.env import EnvError
 from planact.recipe import load_recipe
 from planact.store import read_run
-from planact.types import StopReason, Trajectory, from_dict, to_dict
+from planact.types import Judgement, Outcome, StopReason, Trajectory, Usage, from_dict, to_dict
 from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.suites import Suite, load_suite
 from planact_eval.planned import eval_settings, models_of, planned_episodes
 from planact_eval.ray_backend import Worker
-from planact_eval.runner import REPLACED, evaluate
+from planact_eval.runner import REPLACED, broke, evaluate
 from tests.openai_server import serving
 
 BREAKS: Counter[str] = Counter()  # task id -> times that its world breaks yet
@@ -38,6 +38,10 @@ async def open_world(world):
 
 def fragile() -> Suite:
     return replace(load_suite("miniweb-short"), open=open_world)
+
+
+def shared() -> Suite:
+    return replace(fragile(), isolated=False)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,24 @@ def test_no_retries_leave_the_break_as_it_is(recipe_with, tmp_path):
     BREAKS[acting(recipe)[0]] = 1
     folder, summary, _ = evaluate(recipe, tmp_path)
     assert (summary.success, summary.error) == (5, 1) and replaced_in(folder) == {}
+
+
+def test_an_episode_that_others_could_see_is_not_played_again(recipe_with, tmp_path):
+    """What it did on sites that are shared stays done."""
+    recipe = recipe_with(f"eval.suite={__name__}:shared")
+    BREAKS[acting(recipe)[0]] = 1
+    folder, summary, _ = evaluate(recipe, tmp_path)
+    assert (summary.success, summary.error) == (5, 1) and replaced_in(folder) == {}
+    assert fragile().isolated and load_suite("miniwob").isolated
+
+
+def test_an_episode_that_its_judge_failed_is_run_again_on_request_and_one_that_it_could_not_judge_is_not():
+    failed = Judgement("ask", "judge", "0" * 16, "HTTP 503: overloaded", None, failed=True)
+    unclear = Judgement("ask", "judge", "0" * 16, "I cannot tell.", None, Usage(10, 4, 1))
+    ended = Trajectory("t", "h", "Say it.", (), StopReason.ANSWERED, Outcome(None, judgements=(unclear,)))
+    assert not broke(to_dict(ended)) and not broke(to_dict(replace(ended, outcome=Outcome(False, judgements=(failed,)))))
+    assert broke(to_dict(replace(ended, outcome=Outcome(None, judgements=(unclear, failed)))))
+    assert broke(to_dict(replace(ended, stop_reason=StopReason.ENV_ERROR, outcome=Outcome(None))))
 
 
 def test_retries_are_no_setting_of_the_results(recipe_with):

@@ -154,10 +154,10 @@ def test_an_endpoint_that_goes_away_and_comes_back(tmp_path, port, away, timeout
 
 def test_an_endpoint_that_is_gone_stops_the_run_and_with_it_back_the_rest_is_played(tmp_path, port):
     url, tasks, in_flight = f"http://127.0.0.1:{port}/v1", 24, ["eval.episodes_in_flight=2", "endpoints.executor.max_in_flight=2"]
-    with pytest.raises(EndpointUnusable, match="has failed 4 calls in a row, so no more are sent; check the server and give the same"):
+    with pytest.raises(EndpointUnusable, match="has failed 10 calls in a row, so no more are sent; check the server and give the same"):
         evaluate(recipe_for(url, tmp_path / "recipe.yaml", tasks, 0.5, *in_flight), tmp_path)
     broken = stored(tmp_path)
-    assert broken <= 4  # two rounds of two calls; the call that finds the server dead leaves its episode to be played
+    assert 0 < broken <= 10  # the call that finds the server dead leaves its episode to be played
     with serving(*TEACHER, "--port", str(port)):
         back = recipe_for(url, tmp_path / "recipe.yaml", tasks, 60, *in_flight)
         _, summary, _ = evaluate(back, tmp_path)

@@ -4,17 +4,22 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from planact.layout import base_model_identity
 from planact.llm import Budget, ModelError
 from planact.recipe import Agent, Eval, Recipe, RecipeError, Serving
-from planact_eval.players import base_of, open_models
+from planact_envs.suites import load_suite
+from planact_eval.planned import eval_settings
+from planact_eval.players import base_of, open_models, served
 from planact_eval.runner import evaluate
-from planact_eval.vllm import serve, serve_command
+from planact_eval.vllm import free_port, serve, serve_command
 
 DOUBLE = Path(__file__).with_name("vllm_double.py")
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -56,10 +61,18 @@ async def answers(made, roles, folder):
         return {role: json.loads((await llm.complete(HELLO, max_tokens=4)).text) for role, llm in models.items()}
 
 
+def name_of(role, roles):
+    """Under which an adapter is served: another one gets another name."""
+    return f"{role}-{base_model_identity(roles[role])}"
+
+
 async def test_adapters_of_one_base_share_a_server_each_under_its_role(adapter, program, tmp_path):
     roles = {"executor": adapter("act", rank=12), "planner": adapter("plan", rank=70)}
     said = await answers(recipe(tensor_parallel_size=8, options={"swap_space": 4, "async-scheduling": True}), roles, tmp_path)
-    assert {role: answer["model"] for role, answer in said.items()} == {"executor": "executor", "planner": "planner"}
+    assert {role: answer["model"] for role, answer in said.items()} == {
+        "executor": name_of("executor", roles),
+        "planner": name_of("planner", roles),
+    }
     arguments = json.loads(program.read_text())
     assert arguments[:2] == ["serve", "the/base"]
     wanted = {
@@ -81,8 +94,9 @@ async def test_adapters_of_one_base_share_a_server_each_under_its_role(adapter, 
 
 
 async def test_two_bases_are_two_servers_that_share_the_memory(adapter, program, tmp_path):
-    said = await answers(recipe(), {"executor": "a/full-model", "planner": adapter("plan")}, tmp_path)
-    assert {role: answer["model"] for role, answer in said.items()} == {"executor": "a/full-model", "planner": "planner"}
+    roles = {"executor": "a/full-model", "planner": adapter("plan")}
+    said = await answers(recipe(), roles, tmp_path)
+    assert {role: answer["model"] for role, answer in said.items()} == {"executor": "a/full-model", "planner": name_of("planner", roles)}
     assert "--gpu-memory-utilization=0.45" in json.loads(program.read_text()) and (tmp_path / "1-vllm.log").exists()
 
 
@@ -124,6 +138,43 @@ async def test_the_server_is_gone_afterwards_also_after_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="mine"):
         await work()
     assert not listening(ports[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_killed_evaluation_takes_its_server_along(tmp_path):
+    code = f"""
+import asyncio
+from pathlib import Path
+from planact.recipe import Serving
+from planact_eval.vllm import serve
+async def forever():
+    async with serve("the/base", Serving(), Path({str(tmp_path / "log")!r})) as server:
+        print(server.base_url, flush=True)
+        await asyncio.sleep(60)
+asyncio.run(forever())"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        port = int(parent.stdout.readline().split(":")[2].split("/")[0])
+        assert listening(port)
+        parent.kill()
+    until = time.monotonic() + 20
+    while listening(port) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not listening(port)
+
+
+async def test_servers_listen_from_the_port_that_is_asked_for(adapter, tmp_path):
+    port = free_port()
+    async with served(recipe(), {"executor": "the/base", "planner": adapter("plan")}, tmp_path, port) as servers:
+        assert {server.base_url for server in servers.values()} == {f"http://127.0.0.1:{port}/v1"}
+
+
+def test_what_changes_the_answers_of_vllm_is_a_setting_of_the_run():
+    suite, roles = load_suite("miniweb-short"), {}
+    one, other, memory = (
+        eval_settings(recipe(**serving), suite, roles)
+        for serving in ({}, {"options": {"quantization": "fp8"}}, {"gpu_memory_utilization": 0.5})
+    )
+    assert one != other and one == memory
 
 
 def listening(port):

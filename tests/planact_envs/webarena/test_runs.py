@@ -153,7 +153,7 @@ async def test_several_start_pages_are_tabs_and_the_first_is_in_front(configure,
         assert page.url.endswith("/chair") and (await env.score("")).success
         failed = await env.step(Action(Op.CLICK, "77"))
         assert "no element" in failed.error and failed.url == page.url
-        assert [one.name for one in sorted((tmp_path / task.id).iterdir())] == ["00.png", "01.png", "02.png"]
+        assert [one.name for one in sorted((tmp_path / task.id).glob("*/*"))] == ["00.png", "01.png", "02.png"]
     finally:
         await env.close()
 
