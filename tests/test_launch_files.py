@@ -95,9 +95,13 @@ def cluster(tmp_path):
     bins = tmp_path / "bin"
     bins.mkdir()
     program(bins, "scontrol", 'if [ "$1" = show ]; then printf "node7\\nnode9\\n"; else echo "scontrol $*" >> "$CALLS"; fi')
-    program(bins, "accelerate", 'printf "%q " "$@" >> "$CALLS"; echo >> "$CALLS"; if [ -n "${STAYS:-}" ]; then exec sleep 60; fi')
+    stay = """trap 'echo saved >> "$CALLS"; kill $!; exit 143' TERM; sleep 60 > /dev/null & wait $!"""
+    program(bins, "accelerate", f'printf "%q " "$@" >> "$CALLS"; echo >> "$CALLS"; if [ -n "${{STAYS:-}}" ]; then {stay}; fi')
     each = 'SLURM_NODEID=$node "$@" & wait $! || exit $?'
-    program(bins, "srun", f"shift; trap 'kill $(jobs -p)' TERM; for node in 0 1; do {each}; done")
+    # As Slurm does it: SIGTERM to srun kills its processes, scancel has the signal sent to them.
+    step = """trap 'kill -KILL $(jobs -p); exit 137' TERM; trap 'kill $(jobs -p); wait' USR2; echo $$ > "$CALLS.step" """
+    program(bins, "srun", f"shift; {step}; for node in 0 1; do {each}; done")
+    program(bins, "scancel", 'echo "scancel $*" >> "$CALLS"; kill -USR2 "$(cat "$CALLS.step")"')
     job = {"SLURM_JOB_NODELIST": "node[7,9]", "SLURM_JOB_ID": "41234", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "4"}
     return os.environ | job | {"PATH": f"{bins}{os.pathsep}{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
 
@@ -136,7 +140,7 @@ def test_a_failed_training_fails_the_job(cluster, tmp_path):
     assert subprocess.run(COMMAND, env=cluster, timeout=30, check=False).returncode == 7
 
 
-def test_the_time_limit_stops_the_launchers_and_puts_the_job_back_into_the_queue(cluster):
+def test_the_time_limit_has_the_training_save_and_puts_the_job_back_into_the_queue(cluster):
     job = subprocess.Popen(COMMAND, env=cluster | {"STAYS": "1"}, stdout=subprocess.PIPE, text=True)
     try:
         while not Path(cluster["CALLS"]).exists():
@@ -146,4 +150,11 @@ def test_the_time_limit_stops_the_launchers_and_puts_the_job_back_into_the_queue
     finally:
         job.kill()
     assert job.returncode == 0 and "the job is requeued" in said
-    assert Path(cluster["CALLS"]).read_text().splitlines()[-1] == "scontrol requeue 41234"
+    calls = Path(cluster["CALLS"]).read_text().splitlines()
+    assert calls[1:] == ["scancel --signal=TERM 41234", "saved", "scontrol requeue 41234"]
+
+
+def test_the_log_lies_in_a_folder_that_is_there_and_a_job_has_all_memory_of_its_machines():
+    lines = [line.split(" #")[0] for line in (REPO / "slurm/sft.slurm").read_text().splitlines() if line.startswith("#SBATCH")]
+    [output] = [line.partition("--output=")[2] for line in lines if "--output=" in line]
+    assert (REPO / output).parent.is_dir() and {"#SBATCH --exclusive", "#SBATCH --mem=0"} <= set(lines)
