@@ -135,7 +135,7 @@ def tasks_of(batches: Sequence[dict[str, Any]], dataset: Dataset) -> list[str]:
 class StopOnSignal(TrainerCallback):
     """SIGTERM, which batch systems send before a time limit or a preemption, ends training after the step under way, with a checkpoint.
 
-    A second one ends the process at once.
+    More of them change nothing: torchrun passes its own on to processes that Slurm has sent one already. Ctrl-C still ends at once.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,6 @@ class StopOnSignal(TrainerCallback):
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_step_end(self, args, state, control, **kwargs):
         if PartialState().num_processes > 1:  # the signal reaches them at different moments; all must stop after the same step

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -215,6 +216,27 @@ def test_sigterm_ends_after_the_step_with_a_checkpoint(runs, small, capsys):
     assert not (folder / "finished.json").exists() and not (folder / "model.safetensors").exists()
     train(recipe, "planner", runs)
     assert f"resuming from {last}" in capsys.readouterr().out and (folder / "finished.json").exists()
+
+
+def train_and_be_told_twice(base, folder):
+    """In a process of its own: the signal comes twice in the second step."""
+    trainer = trainer_of(base, folder, save_steps=4)
+
+    class Stop(faults.TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == 1:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+
+    trainer.add_callback(Stop())
+    trainer.train()
+
+
+def test_sigterm_from_launcher_and_batch_system_is_one_stop(base, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=train_and_be_told_twice, args=(base, tmp_path))
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode == 143 and checkpoints(tmp_path) == [tmp_path / "checkpoint-2"]
 
 
 def test_ctrl_c_keeps_what_was_saved(runs, small, capsys):
