@@ -21,6 +21,7 @@ from planact_data.distinct import SHINGLE, jaccard
 SAME_WORDS = 0.9  # Jaccard similarity of content words from which two requests are one; ours
 RATHER = 0.5  # of the threshold for shingles: the similarity of content words from which shingles are compared at all; ours
 SHORTENED = 0.5  # share of a held-out request's content words that are enough when a request has no word of its own; ours
+EXTENDED = 2  # times the content words of a held-out request that a request may have which says more of the same things; ours
 SAME_NAMES = 0.75  # share of a held-out request's names from which another one is about the same things; ours
 TELLING = 3  # letters or digits that an answer needs to give anything away; ours
 BINS = 10  # of the histogram of similarities
@@ -57,6 +58,7 @@ class Gate:
     - repeats a held-out request: content words with a Jaccard similarity of 0.9 or more, or 5-character shingles with
       `near_duplicate` or more and the same names. The same words about another product are another request;
     - shortens one: it has no content word that the held-out request lacks, and at least half of those that it has;
+    - extends one: it has all content words of the held-out request, at most as many more, and names nothing else;
     - states the answer of one, in its own words or in its plan, while it is about the same things: it has three quarters of
       the held-out request's names (quoted texts, capitals, numbers; of its content words when it names nothing). Answers
       that are in the held-out request anyway, stock answers ("yes", "N/A") and those of less than three letters or digits tell nothing.
@@ -114,7 +116,10 @@ class Gate:
 
     def _copied(self, intent: str, words: frozenset[str], shared: Mapping[int, int]) -> str:
         shortens = {i for i, n in shared.items() if n == len(words) and n >= SHORTENED * self._words.sizes[i]}
-        return self._say("repeats", self._same(intent, words, shared)) or self._say("shortens", shortens)
+        longer = (i for i, n in shared.items() if n == self._words.sizes[i] and len(words) <= EXTENDED * n)
+        extends = {i for i in longer if names(intent) <= _subject(self._tasks[i].intent)}
+        same = self._same(intent, words, shared)
+        return self._say("repeats", same) or self._say("shortens", shortens) or self._say("extends", extends)
 
     def _same(self, intent: str, words: frozenset[str], shared: Mapping[int, int]) -> set[int]:
         shingles, mine = _shingles(intent), names(intent)

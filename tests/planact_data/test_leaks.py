@@ -43,7 +43,7 @@ REPEATS = [
 ]
 OTHERS = [
     "Find the price of the red tea kettle in the shop",  # 4 of 6 content words
-    "Find the price of the spare part of the blue tea kettle in the shop",  # 5 of 7
+    "Find the price of the spare part of the blue tea pot in the shop",  # 4 of 8
     "Find the colour of the tea kettle",
     "Kettle",  # 1 of 5: too little to be a short form
     "",
@@ -76,6 +76,31 @@ def test_a_shortened_form_is_refused(intent):
 
 def test_a_short_form_about_another_customer_passes():
     assert gate(KETTLE, CUSTOMER).refusal("Find the customer name and email with phone number 555-229-0000") == ""
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        "Find the current price of the blue tea kettle in the shop right now",  # 8 content words beside 5
+        "Quickly and carefully: What is the blue tea kettle's price in the shop today?",  # a capital of the form names nothing
+        "find the price of the blue Tea kettle in the shop, with tax and postage",
+    ],
+)
+def test_a_longer_form_is_refused(intent):
+    assert gate("something else", KETTLE).refusal(intent) == "extends a test request"
+    assert not gate("something else", KETTLE).repeats(intent)
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        "Find the price of the blue tea kettle in the shop for Bob",  # names somebody else
+        "Find the price of the blue tea kettle in the shop, add 2 to the cart",
+        "Find the price of the blue tea kettle in the shop and write a long review of it that praises its lid and cord",  # 11 words
+    ],
+)
+def test_a_longer_form_about_something_else_passes(intent):
+    assert gate("something else", KETTLE).refusal(intent) == ""
 
 
 def test_shingles_find_a_misspelt_word_and_never_another_name():
@@ -144,15 +169,17 @@ def test_words():
     assert names("Who is it? Where is Bob's dog") == {"bob"}
 
 
-@pytest.mark.parametrize("suite, others", [("miniweb-short", 31), ("miniweb", 11)])  # 1 % of the training tasks
+@pytest.mark.parametrize("suite, others", [("miniweb-short", 49), ("miniweb", 6)])  # of 3,117 and 1,113
 def test_training_tasks_about_other_things_pass(suite, others):
-    """Refused are some that are a part of a held-out task about the same thing, such as a price against the price of its spare part."""
+    """Refused are some that are a part of a held-out task about the same thing, such as a price against the price of its spare part,
+    or have one as a part."""
     suite = load_suite(suite)
     train, held_out = suite.tasks("train"), (*suite.tasks("validation"), *suite.tasks("test"))
     whole = Gate(held_out, 0.9)
     assert [task.intent for task in train if whole.repeats(task.intent)] == []
     assert sum(bool(whole.refusal(task.intent)) for task in train) <= others
     assert all(whole.refusal(task.intent.lower() + " ?") for task in held_out)
+    assert all(whole.refusal(task.intent + " right now, quickly") for task in held_out)
 
 
 @pytest.mark.parametrize("suite", ["miniweb-short", "miniweb"])
@@ -228,5 +255,5 @@ def test_a_request_always_repeats_itself(intent, others):
 
 @given(st.lists(st.text(), max_size=4), st.text(), st.text())
 def test_any_text_can_be_asked_about(held_out, intent, step):
-    reasons = ("", "repeats a test request", "shortens a test request", "states the answer of a test request")
+    reasons = ("", *(f"{does} a test request" for does in ("repeats", "shortens", "extends", "states the answer of")))
     assert Gate([answered(text, text[::-1]) for text in held_out], 0.9).refusal(intent, plan(step)) in reasons

@@ -175,11 +175,12 @@ async def test_a_teacher_that_copies_what_failed_gets_nothing_through(tmp_path, 
     price = next(task for task in VALIDATION if task.intent.startswith("What is the price of the product"))
     product, answer = price.params["product"], price.eval["reference_answers"]["exact_match"]
     seeds = [one for one in SEEDS if one.site == "shop.miniweb"]
-    stolen = [(price.intent, "the price"), (f"Price of '{product}'", "the price"), (f"How expensive would '{product}' be for me?", answer)]
+    copies = (price.intent, f"{price.intent} Quickly!", f"Price of '{product}'")
+    stolen = [*((copy, "the price") for copy in copies), (f"How expensive would '{product}' be for me?", answer)]
     attempts = [attempt(task, task is not price) for task in VALIDATION]
     pairs, counts = await run(tmp_path / "run.sqlite", Thief(stolen), seeds=seeds, attempts=attempts, in_flight=1)
     assert pairs == [] and counts["variants asked for"] == MAX_IDLE * len(seeds)  # then each seed is given up
-    reasons = ("repeats", "shortens", "states the answer of")
+    reasons = ("repeats", "shortens", "extends", "states the answer of")
     assert set(counts["rejected"]) == {f"{reason} a validation request" for reason in reasons}
     assert "brought none; raise data.tasks" in capsys.readouterr().err
 
