@@ -2,12 +2,19 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from planact.layout import NotBuilt
 from planact.recipe import RecipeError
+from planact.store import StoreError, read_run
 from planact_eval.checkpoints import evaluate_checkpoints, role_of, step_of
+
+REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -57,3 +64,32 @@ def test_checkpoints_that_would_not_be_played_are_refused(small, checkpoints, tm
     endpoint = ["eval.serving=endpoint", "endpoints.executor.base_url=http://127.0.0.1:9/v1", "endpoints.executor.model=m"]
     with pytest.raises(RecipeError, match="the endpoint's model would be evaluated, whatever the checkpoint"):
         evaluate_checkpoints(small("react", *endpoint), checkpoints, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_evaluation_of_checkpoints_and_not_only_the_next_one(changes, checkpoints, tmp_path):
+    command = [sys.executable, "scripts/evaluate.py", "--config", "recipes/tiny/react.yaml", "--runs", str(tmp_path)]
+    settings = [f"--set={change}" for change in (*changes, "agent.executor=base", "eval.limit=100", "eval.episodes_in_flight=2")]
+    with subprocess.Popen(
+        [*command, *settings, "--checkpoint", *map(str, checkpoints)], cwd=REPO, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (before := played(tmp_path)):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        process.terminate()
+        at = time.monotonic()
+        assert process.wait(timeout=60) == 143
+        assert time.monotonic() - at < 15
+    assert before <= played(tmp_path) < 100
+
+
+def played(runs):
+    """Stored episodes of all evaluations."""
+    count = 0
+    for path in runs.glob("eval/*/run.sqlite"):
+        try:
+            with read_run(path) as store:
+                count += store.count("trajectory")
+        except StoreError:  # it is just being made
+            pass
+    return count
