@@ -17,7 +17,7 @@ from planact.recipe import Endpoint, Recipe, RecipeError
 from planact_eval.vllm import adapter_config, serve
 
 LOG = "vllm.log"
-DEAD_AFTER = (2, 10)  # failed calls in a row that stop the run: two full rounds, ten at least; ours
+DEAD_ROUNDS, DEAD_LEAST = 2, 10  # full rounds of failed calls in a row, and calls at least, that stop the run; ours
 TIMEOUT = 600.0  # seconds for one answer of a server of our own, the wait in its queue included; ours
 
 
@@ -58,8 +58,8 @@ async def served(recipe: Recipe, names: Mapping[str, str], folder: Path, port: i
             adapters = {name: names[name] for name in names if bases[name] == base != names[name]}
             log = folder / (f"{number}-{LOG}" if number else LOG)
             share = 1 / len(set(bases.values()))
-            unlike = tuple(dict.fromkeys(adapters.values()))
-            server = await stack.enter_async_context(serve(base, recipe.serving, log, unlike, share, port + number if port else 0))
+            folders = tuple(dict.fromkeys(adapters.values()))
+            server = await stack.enter_async_context(serve(base, recipe.serving, log, folders, share, port + number if port else 0))
             for name, adapter in adapters.items():
                 called[name] = f"{name}-{base_model_identity(adapter)}"
                 await server.load(called[name], adapter)
@@ -88,8 +88,7 @@ def open_endpoint(
 ) -> EndpointLLM:
     """A client, to be used in `async with`. Raises RecipeError when the endpoint cannot be used with the budget."""
     try:
-        rounds, least = DEAD_AFTER
-        dead_after = max(least, rounds * endpoint.max_in_flight)
+        dead_after = max(DEAD_LEAST, DEAD_ROUNDS * endpoint.max_in_flight)
         return EndpointLLM(**asdict(endpoint), budget=budget, extra_body=extra_body, cache=cache, dead_after=dead_after)
     except ValueError as error:
         raise RecipeError(f"endpoints.{role}: {error}") from error
