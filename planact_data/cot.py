@@ -11,10 +11,11 @@ from planact.teaching import AnswerError
 from planact.teaching.reasoning import check_label, check_reasoning, parse_reasoning, reasoning_messages
 from planact.types import Trajectory
 from planact_data.desk import Desk, Question
-from planact_data.foresight import sights, unseen_values
+from planact_data.foresight import sights, unseen_names, unseen_values
 from planact_data.pairs import Pair
 from planact_data.replanning import plans_behind
 from planact_data.rows import COT_KINDS, Draft, answer_of, drafts, pair_draft
+from planact_data.values import readable
 
 if TYPE_CHECKING:
     from planact_data.pipeline import Material
@@ -55,15 +56,16 @@ def _question(draft: Draft, grammar: str, trajectory: Trajectory | None) -> Ques
     """`trajectory` is the one that the row belongs to; None when its request was never run."""
     subject = draft.kind.removesuffix("_cot") if draft.kind in ("plan_cot", "replan_cot") else "action"
     label = answer_of(draft.label, grammar)["content"]
-    known = "\n".join([*(message["content"] for message in draft.prompt), label])
-    elsewhere = sights(trajectory.turns) if trajectory else ""
+    known = "\n".join([*(message["content"] for message in draft.prompt), readable(draft.shown), label])
+    turns = trajectory.turns if trajectory else ()
+    later, elsewhere = turns[draft.turn + (subject == "action") :], sights(turns)  # an action is the answer of its own turn
 
     def check(text: str) -> str:
         reasoning, written = parse_reasoning(text)
         check_reasoning(reasoning, subject)
         check_label(written, draft.label, grammar)
-        if unseen := unseen_values(reasoning, known, elsewhere):
-            raise AnswerError(f"the reasoning states {', '.join(unseen)}, which it cannot know from what it sees", "foresight")
+        if unseen := unseen_names(reasoning, known, later).union(unseen_values(reasoning, known, elsewhere)):
+            raise AnswerError(f"the reasoning states {', '.join(sorted(unseen))}, which it cannot know from what it sees", "foresight")
         return reasoning
 
     messages = reasoning_messages(subject, draft.prompt, label)

@@ -11,7 +11,7 @@ from typing import Iterator, Sequence
 
 from planact.actions import describe_action
 from planact.types import Action, Op, Plan, Turn
-from planact_data.values import plain, shows, values_in
+from planact_data.values import plain, readable, shows, values_in
 
 _CONTROL = re.compile(r"(?:button|textbox|searchbox|combobox|checkbox|radio|tab|menuitem|option|spinbutton|switch)\b", re.I)
 _NAME = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|> ?([^<>\n]+?) ?</")
@@ -22,12 +22,17 @@ MIN_NAME = 4  # characters of a name of one word; ours
 
 def foreseen_values(plan: Plan, intent: str, turns: Sequence[Turn], done: int) -> list[str]:
     """What `plan` states that no page up to turn `done` has shown, but a later page or action does."""
-    seen = plain("\n".join([intent, sights(turns[:done]), turns[done].observation.outline]))
+    seen = "\n".join([intent, sights(turns[:done]), readable(turns[done].observation.outline)])
     text = "\n".join(f"{step.reasoning}\n{step.step}" for step in plan.steps)
-    names = {name for turn in turns[done:] if turn.action for name in _names(turn.action)}
+    return sorted(unseen_names(text, seen, turns[done:]).union(unseen_values(text, seen, sights(turns[done:]))))
+
+
+def unseen_names(text: str, seen: str, later: Sequence[Turn]) -> set[str]:
+    """Names in `text` that do not stand in `seen` but that the actions of `later` turns give away."""
+    seen = plain(seen)
+    names = {name for turn in later if turn.action for name in _names(turn.action)}
     said = {name for name in names if _says(text, name) and not shows(seen, name)}
-    whole = {name for name in said if not any(name != other and name in other for other in said)}
-    return sorted(whole.union(unseen_values(text, seen, sights(turns[done:]))))
+    return {name for name in said if not any(name != other and name in other for other in said)}
 
 
 def unseen_values(text: str, seen: str, elsewhere: str) -> list[str]:
@@ -38,12 +43,13 @@ def unseen_values(text: str, seen: str, elsewhere: str) -> list[str]:
 
 def sights(turns: Sequence[Turn]) -> str:
     """The pages and actions of these turns, as a planner sees them."""
-    return "\n".join(f"{turn.observation.outline}\n{describe_action(turn.action) if turn.action else ''}" for turn in turns)
+    return "\n".join(f"{readable(turn.observation.outline)}\n{describe_action(turn.action) if turn.action else ''}" for turn in turns)
 
 
 def _names(action: Action) -> Iterator[str]:
     """What an action gives away: the name of a thing that it opens, a text that it writes, and names within that text."""
-    if action.op in (Op.CLICK, Op.HOVER) and not _CONTROL.match(action.target) and (name := _NAME.search(action.target)):
+    target = readable(action.target)
+    if action.op in (Op.CLICK, Op.HOVER) and not _CONTROL.match(target) and (name := _NAME.search(target)):
         found = [next(filter(None, name.groups()))]
     elif action.op in (Op.TYPE, Op.SEARCH, Op.STOP, Op.GOTO):
         found = [action.text, *_TITLE_CASE.findall(action.text)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 from typing import Callable, Sequence
 
 from planact.llm import LLM
@@ -11,7 +10,7 @@ from planact.teaching.feasibility import feasibility_messages, parse_verdicts
 from planact.types import Observation, Plan
 from planact_data.desk import Desk, Question
 from planact_data.pairs import Pair
-from planact_data.values import plain, shows, values_in
+from planact_data.values import plain, readable, shows, values_in
 
 KIND = "pair verdict"
 
@@ -73,12 +72,12 @@ def _no_reasoning(intent: str, plan: Plan, page: Observation) -> bool:
 
 def _unseen_page(intent: str, plan: Plan, page: Observation) -> bool:
     """Paper A.3 wants an observation of the page in the reasoning of step 1: it must have a word of the page at least."""
-    seen = _page_words(_readable(page)) - _MARKUP
+    seen = _page_words(_words(page)) - _MARKUP
     return not seen & _page_words(plan.steps[0].reasoning)
 
 
 def _invented_value(intent: str, plan: Plan, page: Observation) -> bool:
-    known = plain(f"{intent}\n{page.url}\n{_readable(page)}")
+    known = plain(f"{intent}\n{page.url}\n{_words(page)}")
     return any(not shows(known, value) for value in _values(_text(plan)))
 
 
@@ -114,9 +113,8 @@ def _page_words(text: str) -> set[str]:
     return set(_PAGE_WORD.findall(text.casefold()))
 
 
-def _readable(page: Observation) -> str:
-    """The page's words: in HTML form, names are escaped."""
-    return f"{page.title}\n{unescape(page.outline)}"
+def _words(page: Observation) -> str:
+    return f"{page.title}\n{readable(page.outline)}"
 
 
 def _values(text: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 _VALUES = re.compile(
     r"""(?<!\w)'([^'\n]+)'(?!\w)|"([^"\n]+)"|“([^“”\n]+)”|‘([^‘’\n]+)’(?!\w)|`([^`\n]+)`"""  # quoted
@@ -15,6 +16,11 @@ def values_in(text: str, digits: int = 1) -> set[str]:
     """Quoted texts, and words outside of quotes that have so many digits at least."""
     found = {(number, next(filter(None, quoted), "")) for *quoted, number in _VALUES.findall(text)}
     return {number or quoted for number, quoted in found if quoted or sum(map(str.isdigit, number)) >= digits}
+
+
+def readable(page: str) -> str:
+    """A page's text or outline in the words that it shows: in html form, which begins with a tag, they are escaped."""
+    return unescape(page) if page.lstrip().startswith("<") else page
 
 
 def plain(text: str) -> str:

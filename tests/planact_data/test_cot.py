@@ -13,6 +13,7 @@ from planact.plans import parse_plan
 from planact.prompts import prompts_hash
 from planact.store import RunStore
 from planact.teaching.reasoning import LABEL, render_reasoning
+from planact.types import Action, Observation, Op
 from planact_data.build import build
 from planact_data.cot import MAX_TOKENS, TEMPERATURE, write_reasoning
 from planact_data.desk import REPAIRS, Desk
@@ -166,6 +167,30 @@ async def test_bad_reasoning_is_sent_back_and_then_dropped(material, desk, agent
     lost: Counter = Counter()
     rows = rows_of("act_cot", material, fresh, dropped, lost)
     assert len(rows) == len(first.turns) - 1 and lost == {"rows without reasoning": 1}
+
+
+@pytest.mark.parametrize("kind", ["plan_cot", "replan_cot", "act_cot", "react_cot"])
+async def test_a_name_that_only_later_turns_tell_is_no_thought_of_an_earlier_one(material, desk, agent, kind):
+    """The spare part is the Nylon Hinge, which no page shows before turn 4, where it is found by its number."""
+    material.trajectories, material.pairs = material.trajectories[2:], material.pairs[2:3]
+    reasoner = ScriptedLLM(lambda m: render_reasoning("What I buy is the Nylon Hinge.", m[1]["content"].rpartition(LABEL)[2]))
+    reasoning = await write_reasoning(material, {kind}, reasoner, desk, agent)
+    turns = {"plan_cot": [], "replan_cot": [4, 5, 6], "act_cot": [4, 5, 6], "react_cot": [4, 5, 6]}[kind]
+    assert sorted(int(key.rpartition("/")[2]) for key in reasoning) == turns
+    assert set(desk.tally(kind).rejected) == {"foresight"}
+
+
+@pytest.mark.parametrize("kind", ["plan_cot", "act_cot"])
+async def test_text_of_an_html_page_is_known_as_it_stands_on_the_screen(material, desk, agent, kind):
+    text = '<html> <title> Shop </title>\n<a id="1"> Salt &amp; Pepper </a>\n</html>'
+    page = Observation(text, text.replace(' id="1"', ""), "http://shop.x/")
+    first = material.trajectories[0]
+    turn = replace(first.turns[0], observation=page, action=Action(Op.CLICK, "1", target="link 'Salt & Pepper'"))
+    material.trajectories = [replace(first, turns=(turn, replace(turn, index=1)))]
+    material.pairs = [pair_of(material.trajectories[0], material.plans[first.task_id].plan, "seed")]
+    reasoner = ScriptedLLM(lambda m: render_reasoning("I see 'Salt & Pepper'.", m[1]["content"].rpartition(LABEL)[2]))
+    html = replace(agent, observation="html")
+    assert len(await write_reasoning(material, {kind}, reasoner, desk, html)) == (1 if kind == "plan_cot" else 2)
 
 
 async def test_mistakes_of_the_scripted_reasoner_are_all_repaired(material, desk, agent):

@@ -100,6 +100,17 @@ def test_names_that_future_actions_give_away(step, actions, names):
     assert foreseen_values(Plan((PlanStep("why", step),)), "Do it", seen, 0) == []
 
 
+def test_escapes_of_an_html_page_hide_nothing_and_show_nothing():
+    pages = ("<html> <title> Shop </title>\n<a> Salt &amp; Pepper </a>", "<html>\n<td> Joe&#x27;s $5 </td>\n<td> Tom &lt;3 Tea </td>")
+    turns = [turn(pages[0], target="<a> Salt &amp; Pepper </a>"), turn(pages[1])]
+    known = Plan((PlanStep("", "Open 'Salt & Pepper'"),))
+    early = Plan((PlanStep("", "Open \"Joe's $5\", then 'Tom <3 Tea'"),))
+    assert foreseen_values(known, "", turns, 0) == []
+    assert foreseen_values(early, "", turns, 0) == ["Joe's $5", "Tom <3 Tea"] and foreseen_values(early, "", turns, 1) == []
+    short = [turn("page 'Escapes'\nlink '&amp;'"), turn("link '&'")]  # other forms escape nothing
+    assert foreseen_values(Plan((PlanStep("", "Explain '&amp;' and '&'"),)), "", short, 0) == ["&"]
+
+
 def test_unseen_values_of_a_text():
     assert unseen_values("The order '1219' costs $3 in 2 parts", "order 1219", "costs $3 and 1219") == ["$3"]  # 2 stands nowhere
 
