@@ -63,11 +63,9 @@ def compute_dtype(training: Training, settings: Mapping[str, Any]) -> torch.dtyp
 def trained_size(training: Training, settings: Mapping[str, Any]) -> int:
     """Bytes of a trained weight.
 
-    QLoRA: TRL casts the adapter to bf16 (trl/trainer/sft_trainer.py). FSDP2 under mixed precision: accelerate keeps fp32 where nothing
-    is in 4 bits (accelerate/utils/fsdp_utils.py, fsdp2_prepare_model). LoRA: peft makes fp32 adapters, but for DeepSpeed.
+    Adapters are fp32, but for DeepSpeed: peft makes them so, and planact_train.trainer where TRL casts them, on a base in 4 bits. FSDP2
+    under mixed precision: accelerate keeps fp32 (accelerate/utils/fsdp_utils.py, fsdp2_prepare_model).
     """
-    if settings.get("load_in_4bit"):
-        return HALF
     if training.launch == "deepspeed_zero3":
         return HALF if is_mixed(settings) else weight_size(settings)
     if settings.get("use_peft") or (is_sharded(training) and is_mixed(settings)):

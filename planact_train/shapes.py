@@ -90,8 +90,7 @@ def build(config: PreTrainedConfig, settings: Mapping[str, Any], dtype: torch.dt
     from peft import get_peft_model
     from trl import get_peft_config
 
-    adapter = get_peft_config(model_config(settings, "unused"))
-    return get_peft_model(model, adapter, autocast_adapter_dtype=not settings.get("load_in_4bit"))
+    return get_peft_model(model, get_peft_config(model_config(settings, "unused")))
 
 
 def shape_of(config: PreTrainedConfig, settings: Mapping[str, Any]) -> Shape:

@@ -43,6 +43,8 @@ class AnswerTrainer(ResumableTrainer):
         super().__init__(*args, **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             self.remove_callback(callback)  # ProgressLine stands in for both
+        if getattr(self.model, "is_quantized", False):
+            adapter_in_float32(self.model)
 
     def _prepare_dataset(self, dataset, processing_class, args, packing, formatting_func, dataset_name):
         """TRL's preparation in two halves, so that the rows are counted (planact_train.tokens) before any is cut."""
@@ -54,14 +56,6 @@ class AnswerTrainer(ResumableTrainer):
 
     def create_model_card(self, *args, **kwargs):
         """TRL's card knows neither rows nor recipe, nor what a local base is; ours comes with each checkpoint and with the model."""
-
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        """An adapter goes on in its own dtype: peft loads one in float32, and TRL trains it in bfloat16 over a 4-bit base."""
-        before = {name: p.dtype for name, p in self.model.named_parameters() if p.requires_grad}
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        for name, p in self.model.named_parameters():
-            if name in before:
-                p.data = p.data.to(before[name])
 
     def save_model(self, output_dir=None, _internal_call=False):
         """Also a sharded checkpoint holds an adapter that loads: transformers writes none there, or gathers the whole base for it."""
@@ -122,6 +116,16 @@ class AnswerTrainer(ResumableTrainer):
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         return super().prediction_step(model, inputs, True, ignore_keys)  # the metrics above are all that is wanted
+
+
+def adapter_in_float32(model: torch.nn.Module) -> None:
+    """TRL keeps an adapter on a quantized base in bfloat16, whose numbers lie further apart than a step of AdamW at 2e-5 is long.
+
+    A weight of 0.01 would have to move by 3e-5 at once to become another one; in float32, as on any other base, steps add up.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def exact_answers(right_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> float:

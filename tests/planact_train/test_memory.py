@@ -128,10 +128,10 @@ def test_an_adapter_on_a_4_bit_base_is_sharded_only_in_a_float_storage():
     whole, shards = (
         plan(EIGHT, qlora | more, trainable=GIB, frozen=9 * GIB, linear=sizes) for more in ({}, {"bnb_4bit_quant_storage": "bfloat16"})
     )
-    # The adapter in halves, and what is not packed, in eight parts.
-    assert whole["weights"] == 2 * (GIB + GIB) // 8 + in_4_bit
-    assert shards["weights"] == 2 * (GIB + GIB) // 8 + in_4_bit // 8
-    assert shards["optimizer"] == 2 * 2 * GIB // 8
+    # The adapter in fp32, what is not packed in halves, both in eight parts.
+    assert whole["weights"] == (4 * GIB + 2 * GIB) // 8 + in_4_bit
+    assert shards["weights"] == (4 * GIB + 2 * GIB) // 8 + in_4_bit // 8
+    assert shards["optimizer"] == 2 * 4 * GIB // 8
 
 
 def test_ddp_copies_gradients_into_buckets_and_zero_counts_18_bytes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from trl import SFTTrainer
 
 from planact_train.settings import sft_config
@@ -24,13 +24,14 @@ def rows(conversations):
     return [row | {"completion": [*row["completion"], second, *row["completion"]]} if i % 2 else row for i, row in enumerate(apart)]
 
 
-def trainer_of(kind, base, rows, folder, peft=None, callbacks=None, **settings):
+def trainer_of(kind, base, rows, folder, peft=None, callbacks=None, tokenizer=None, **settings):
+    """`base`: a folder, or a model whose tokenizer lies in `tokenizer`."""
     config = sft_config(CPU | {"per_device_train_batch_size": len(rows)} | settings, folder, seed=0)
     return kind(
-        model=AutoModelForCausalLM.from_pretrained(base),
+        model=base if tokenizer else AutoModelForCausalLM.from_pretrained(base),
         args=config,
         train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(base),
+        processing_class=AutoTokenizer.from_pretrained(tokenizer or base),
         peft_config=peft,
         callbacks=callbacks,
     )
@@ -111,6 +112,22 @@ def test_accumulated_batches_take_the_step_of_the_whole_batch(base, rows, tmp_pa
     for name, weight in weights(whole).items():
         torch.testing.assert_close(weights(parts)[name], weight, atol=1e-6, rtol=0, msg=name)
         torch.testing.assert_close(weights(theirs)[name], weight, atol=1e-6, rtol=0, msg=name)
+
+
+def test_every_weight_of_an_adapter_on_a_4bit_base_learns(llama, rows, tmp_path):
+    # Numbers of bfloat16 between 1/16 and 1/8, where half of A begins, are 2^-11 = 4.9e-4 apart: a step of 2e-5 is rounded away.
+    storage = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_quant_storage": torch.bfloat16, "bnb_4bit_compute_dtype": torch.bfloat16}
+    quantized = AutoModelForCausalLM.from_pretrained(
+        llama, dtype=torch.bfloat16, quantization_config=BitsAndBytesConfig(load_in_4bit=True, **storage)
+    )
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    steps = {"learning_rate": 2e-5, "max_steps": 3, "optim": "adamw_torch", "lr_scheduler_type": "constant", "warmup_steps": 0, "bf16": True}
+    trainer = trainer_of(AnswerTrainer, quantized, rows[:2], tmp_path, tokenizer=llama, peft=lora, **steps)
+    before = {name: weight for name, weight in weights(trainer).items() if "lora_" in name}
+    trainer.train()
+    assert len(before) == 8 and {weight.dtype for weight in before.values()} == {torch.float32}
+    for name, weight in weights(trainer).items():
+        assert name not in before or (weight != before[name]).float().mean() > 0.99, name
 
 
 def test_exact_answers_by_hand():
