@@ -15,7 +15,7 @@ from planact.store import RunStore, StoreError, read_run
 from planact.types import FailureInfo, Task, Trajectory, content_hash, from_dict
 from planact_data.models import Models
 from planact_data.trajectories import KIND as EVALUATED
-from planact_data.trajectories import load_trajectories, roll_out
+from planact_data.trajectories import hosts_of, load_trajectories, roll_out
 from planact_envs.suites import Suite
 
 KIND = "validation attempt"
@@ -32,7 +32,7 @@ async def validation_attempts(recipe: Recipe, suite: Suite, models: Models, stor
         path = Path(recipe.data.failures_of)
         judged = judged_failures(path)
         return [(one, judged.get(one.task_id) or explain(one)) for one in read_evaluation(path, suite, tasks)]
-    await roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight, KIND)
+    await roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight, KIND, hosts_of(recipe))
     return [(one, explain(one)) for one in load_trajectories(tasks, store, KIND)]
 
 

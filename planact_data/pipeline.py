@@ -87,7 +87,8 @@ async def collect(recipe: Recipe, suite: Suite, models: Models, desk: Desk, stor
 async def _solved_seeds(
     tasks: list[Task], suite: Suite, recipe: Recipe, models: Models, store: RunStore, counts: dict[str, Any]
 ) -> list[Trajectory]:
-    await trajectories.roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight)
+    hosts = trajectories.hosts_of(recipe)
+    await trajectories.roll_out(tasks, suite, recipe.agent, models.actor, store, recipe.seed, models.in_flight, hosts=hosts)
     tried = trajectories.load_trajectories(tasks, store)
     reasons = Counter(trajectories.rejection(t) for t in tried)
     counts["trajectories kept"] = reasons.pop("", 0)

@@ -22,7 +22,7 @@ from planact_data.leaks import Gate
 from planact_data.models import Models
 from planact_data.outcome import JUDGE, ORM, judged
 from planact_data.pairs import site_of
-from planact_data.trajectories import load_trajectories, rejection, roll_out
+from planact_data.trajectories import hosts_of, load_trajectories, rejection, roll_out
 from planact_envs.suites import Suite
 
 QUERY, FEASIBILITY, VERDICT = "query", "feasibility", "verdict"  # kinds in the store
@@ -156,8 +156,9 @@ class Rounds:
 
     async def only_solved(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """The trajectories of `tasks` that the outcome filter keeps, with its outcome."""
-        how, models = self.recipe.data.outcome_filter, self.models
-        await roll_out(tasks, self.suite, self.recipe.agent, models.actor, self.store, self.recipe.seed, models.in_flight)
+        recipe, models = self.recipe, self.models
+        how, hosts = recipe.data.outcome_filter, hosts_of(recipe)
+        await roll_out(tasks, self.suite, recipe.agent, models.actor, self.store, recipe.seed, models.in_flight, hosts=hosts)
         tried, outcomes = load_trajectories(tasks, self.store), dict[str, Outcome]()
 
         async def work(trajectory: Trajectory) -> None:

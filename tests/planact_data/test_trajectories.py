@@ -1,12 +1,17 @@
 """Rolling out training tasks: one stored trajectory per task, the outcome filter, and an actor that gives out."""
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from planact.env import EnvError
 from planact.llm import BudgetExceeded, ScriptedLLM
+from planact.recipe import Eval
 from planact.store import RunStore
 from planact.types import FailureInfo, Observation, Outcome, StopReason, from_dict
+from planact_data.build import build
 from planact_data.trajectories import KIND, load_trajectories, rejection, roll_out
 from planact_envs.suites import load_suite
 
@@ -79,6 +84,66 @@ async def test_a_model_that_fails_is_data(store, agent):
     first, second = load_trajectories(TASKS[:2], store)
     assert rejection(first) == "not solved (answered)"
     assert rejection(second) == "unscored (model_error)" and "short script has 1 replies" in second.error
+
+
+async def test_a_broken_episode_is_unscored_and_played_again_by_the_next_run(store, agent):
+    await roll_out(TASKS[:3], SUITE, agent, ScriptedLLM(['exit(message="")'], name="short script"), store, 0, 1)
+    assert [rejection(t).split()[0] for t in load_trajectories(TASKS[:3], store)] == ["not", "unscored", "unscored"]
+    again = quitter()
+    await roll_out(TASKS[:3], SUITE, agent, again, store, 0, 1)
+    assert len(again.calls) == 2 and {rejection(t) for t in load_trajectories(TASKS[:3], store)} == {"not solved (answered)"}
+
+
+async def test_a_world_that_breaks_is_played_again_too(store, agent):
+    @asynccontextmanager
+    async def broken(world):
+        async with SUITE.open(world) as make_env:
+
+            def make():
+                env = make_env()
+                env.reset = break_
+                return env
+
+            yield make
+
+    async def break_(task):
+        raise EnvError("the site is away")
+
+    await roll_out(TASKS[:2], replace(SUITE, open=broken), agent, quitter(), store, 0, 1)
+    assert {rejection(t) for t in load_trajectories(TASKS[:2], store)} == {"unscored (env_error)"}
+    await roll_out(TASKS[:2], SUITE, agent, quitter(), store, 0, 1)
+    assert {rejection(t) for t in load_trajectories(TASKS[:2], store)} == {"not solved (answered)"}
+
+
+async def test_the_world_hears_of_the_recipes_hosts_and_keeps_to_the_suites_episodes_at_a_time(store, agent):
+    worlds, now, most = [], 0, 0
+
+    @asynccontextmanager
+    async def open_(world):
+        worlds.append(world)
+        async with SUITE.open(world) as make_env:
+            yield make_env
+
+    class Slow(ScriptedLLM):
+        async def complete(self, messages, **options):
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.01)
+            now -= 1
+            return await super().complete(messages, **options)
+
+    slow = Slow(lambda messages: 'exit(message="")')
+    await roll_out(TASKS, replace(SUITE, open=open_, most_in_flight=2), agent, slow, store, 0, 6, hosts=("*.example.com",))
+    assert (most, [world.hosts for world in worlds]) == (2, [("*.example.com",)])
+
+
+@pytest.mark.parametrize("stage", [{}, {"synthetic": 1}, {"targeted": 1}])
+def test_every_stage_of_a_build_opens_its_worlds_with_the_recipes_hosts(recipe, tmp_path, monkeypatch, stage):
+    hosts, suite = set(), replace(SUITE, open=lambda world: hosts.add(world.hosts) or SUITE.open(world))
+    monkeypatch.setattr("planact_data.build.load_suite", lambda name: suite)
+    build(replace(recipe(tasks=12, **stage), eval=Eval(allowed_hosts=("cdn.example.com",))), tmp_path)
+    assert hosts == {("cdn.example.com",)}
 
 
 def test_the_outcome_filter(solved):
