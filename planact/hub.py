@@ -118,9 +118,11 @@ def push_files(files: Files, repo: str, kind: str, *, branch: str = "", public: 
         operations = [CommitOperationAdd(name, files[name]) for name in (*push.new, *push.changed)]
         parent = push.head if len(push.head) == COMMIT_OID else None
         api.create_commit(repo, operations, commit_message=message, repo_type=kind, revision=branch or None, parent_commit=parent)
+    except PublishError:
+        raise
     except HFValidationError as error:
         raise PublishError(f"{repo!r} is no name of a repository, which looks like owner/name") from error
-    except (HTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: weights whose upload failed
         raise PublishError(_advice(repo, error)) from None
     return push
 
@@ -168,7 +170,8 @@ def _is_same(path: Path, remote: Any) -> bool:
 
 def _advice(repo: str, error: Exception) -> str:
     """What went wrong and what to do. Only the first line of the error, which names no header."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    answered = next((e.response for e in (error, error.__cause__) if getattr(e, "response", None) is not None), None)
+    status = getattr(answered, "status_code", None)
     said = next(iter(str(error).split("\n")), "")[:300] or type(error).__name__
     todo = {
         401: "log in with a token that may write there: hf auth login",

@@ -109,6 +109,15 @@ def test_a_server_that_fails_is_told_and_the_same_command_goes_on(hub, push):
     assert all(at["commits"] for at in hub.state["repositories"][NAME]["branches"].values())
 
 
+def test_weights_that_the_storage_refuses_are_told_and_the_same_command_goes_on(hub, push):
+    hub.fail("/_large", 403)
+    done = push()
+    assert done.returncode == 2 and f"error: {NAME} is as it was: Error while uploading 'adapter_model.safetensors'" in done.stderr
+    assert "hf auth login" in done.stderr and "Traceback" not in done.stderr and not hub.state["repositories"][NAME]["commits"]
+    hub.fail("")
+    assert push().returncode == 0 and len(hub.state["repositories"][NAME]["commits"]) == 1
+
+
 def test_options_for_models_need_a_role_and_a_model_that_is_there(hub, trained):
     config, runs, _ = trained
     done = hub.run("scripts/push.py", "--config", config, "--runs", runs, "--repo", NAME, "--checkpoints")
@@ -132,10 +141,15 @@ def test_a_training_pushes_its_checkpoints_and_its_end(hub, small, runs, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_hub_that_fails_does_not_stop_a_training(hub, small, runs, tmp_path):
-    hub.fail("/api/repos/create")
-    done = train_in_a_process(hub, small, runs, tmp_path, f"sft.planner={{hub_model_id: {NAME}}}", "sft.hub_strategy=end")
-    assert done.returncode == 0 and done.stderr.count("warning: me/planner is as it was") == 1 and "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    "path, status, strategy, warnings",
+    [("/api/repos/create", 500, "end", 1), ("/_large", 403, "every_save", 3)],  # two checkpoints and the end
+    ids=["server", "weights"],
+)
+def test_a_hub_that_fails_does_not_stop_a_training(hub, small, runs, tmp_path, path, status, strategy, warnings):
+    hub.fail(path, status)
+    done = train_in_a_process(hub, small, runs, tmp_path, f"sft.planner={{hub_model_id: {NAME}}}", f"sft.hub_strategy={strategy}")
+    assert done.returncode == 0 and done.stderr.count("warning: me/planner is as it was") == warnings and "Traceback" not in done.stderr
     assert "later: python scripts/push.py" in done.stderr and list(runs.glob("models/planner-*/finished.json"))
 
 
