@@ -121,7 +121,7 @@ def test_every_weight_of_an_adapter_on_a_4bit_base_learns(llama, rows, tmp_path)
         llama, dtype=torch.bfloat16, quantization_config=BitsAndBytesConfig(load_in_4bit=True, **storage)
     )
     lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    steps = {"learning_rate": 2e-5, "max_steps": 3, "optim": "adamw_torch", "lr_scheduler_type": "constant", "warmup_steps": 0, "bf16": True}
+    steps = {"learning_rate": 2e-5, "max_steps": 3, "warmup_steps": 0, "optim": "adamw_torch", "bf16": True}
     trainer = trainer_of(AnswerTrainer, quantized, rows[:2], tmp_path, tokenizer=llama, peft=lora, **steps)
     before = {name: weight for name, weight in weights(trainer).items() if "lora_" in name}
     trainer.train()
