@@ -139,8 +139,8 @@ def hub(needed: bool = False) -> Finding:
     missing = False if needed else None
     if find_spec("huggingface_hub") is None:
         return Finding("Hub token", missing, "huggingface_hub is not installed")
-    import httpx
     from huggingface_hub import constants, get_token, whoami
+    from huggingface_hub.errors import HTTPError
 
     token = get_token()
     if not token:
@@ -149,7 +149,7 @@ def hub(needed: bool = False) -> Finding:
         return Finding("Hub token", None, "there; HF_HUB_OFFLINE is set, so that the Hub was not asked what it may do")
     try:
         user = whoami(token=token)
-    except httpx.HTTPError as error:  # the Hub's own errors are such too
+    except HTTPError as error:  # the Hub's own errors are such too
         status = getattr(getattr(error, "response", None), "status_code", None)
         said = f"refused by the Hub with status {status}; type: hf auth login" if status else f"there; {constants.ENDPOINT} does not answer"
         return Finding("Hub token", missing, said)

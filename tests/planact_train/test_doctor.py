@@ -13,6 +13,7 @@ import pytest
 
 from planact.recipe import Endpoint, load_recipe
 from planact_train.doctor import differs, endpoint, examine_endpoints, examine_machine, examine_training, gpus, hub, pins, stack
+from tests.hub import serving
 
 REPO = Path(__file__).parents[2]
 TOKEN = "hf_" + "secretsecretsecretsecretsecret"
@@ -129,6 +130,26 @@ def test_the_scope_of_a_token_is_told_and_the_token_is_not(role, verdict, words,
     monkeypatch.setattr("huggingface_hub.whoami", lambda token: {"name": "tester", "auth": {"accessToken": {"role": role}}})
     finding = hub(needed=True)
     assert (finding.ok, words in finding.said) == (verdict, True) and TOKEN not in str(finding)
+
+
+def told_of_the_hub(environment):
+    """What the script says, in a process of its own: huggingface_hub reads its address when it is imported."""
+    command = [sys.executable, "scripts/doctor.py"]
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and not done.stderr and environment["HF_TOKEN"] not in done.stdout, done.stderr
+    return next(line for line in done.stdout.splitlines() if "Hub token" in line)
+
+
+def test_a_hub_that_refuses_the_token_is_told(tmp_path):
+    with serving(tmp_path) as served:
+        assert "of tester, scope write" in told_of_the_hub(served.environment)
+        served.fail("whoami", 401)
+        assert "refused by the Hub with status 401; type: hf auth login" in told_of_the_hub(served.environment)
+
+
+def test_a_hub_that_is_not_there_is_told(tmp_path):
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path)}
+    assert "there; http://127.0.0.1:9 does not answer" in told_of_the_hub(os.environ | nowhere)
 
 
 @pytest.mark.parametrize(
