@@ -73,32 +73,35 @@ def trained_size(training: Training, settings: Mapping[str, Any]) -> int:
     return weight_size(settings)
 
 
-def packed(sizes: Iterable[int], nested: bool) -> int:
-    """Matrices in 4 bits: two numbers in a byte, a scale for each block, and the table of the 16 values.
+def packed(sizes: Iterable[int]) -> int:
+    """Bytes of matrices in 4 bits: two numbers in a byte."""
+    return sum(-(-size // 2) for size in sizes)
+
+
+def scales(sizes: Iterable[int], nested: bool) -> int:
+    """Bytes of what unpacks them (bitsandbytes' QuantState): for each a scale of every block, and the table of the 16 values.
 
     A scale is fp32, or with double quantization a byte and an fp32 scale for each block of scales, beside an offset and a table of 256.
     """
     total = 0
     for size in sizes:
-        scales = -(-size // NF4_BLOCK)
-        total += -(-size // 2) + 16 * FULL
-        total += scales + FULL * -(-scales // NESTED_BLOCK) + FULL * (256 + 1) if nested else FULL * scales
+        blocks = -(-size // NF4_BLOCK)
+        total += 16 * FULL
+        total += blocks + FULL * -(-blocks // NESTED_BLOCK) + FULL * (256 + 1) if nested else FULL * blocks
     return total
 
 
-def _frozen(shape: Shape, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Bytes of what is not trained: packed in 4 bits, and not."""
-    if not settings.get("load_in_4bit"):
-        return 0, shape.frozen * weight_size(settings)
-    return packed(shape.linear, bool(settings.get("use_bnb_nested_quant"))), (shape.frozen - sum(shape.linear)) * weight_size(settings)
-
-
 def _weights(shape: Shape, training: Training, settings: Mapping[str, Any]) -> int:
-    """All weights, or a process's share. FSDP2 leaves 4-bit ones whole unless `bnb_4bit_quant_storage` is a float type."""
+    """All weights, or a process's share.
+
+    FSDP2 cuts parameters: 4-bit ones where `bnb_4bit_quant_storage` is a float type, and never their scales, which are none.
+    """
     parts = training.processes if is_sharded(training) else 1
-    in_4_bit, others = _frozen(shape, settings)
+    in_4_bit = shape.linear if settings.get("load_in_4bit") else ()
+    loaded = (shape.frozen - sum(in_4_bit)) * weight_size(settings)
     whole = training.launch.startswith("fsdp2") and not settings.get("bnb_4bit_quant_storage")
-    return (shape.trainable * trained_size(training, settings) + others) // parts + in_4_bit // (1 if whole else parts)
+    share = (shape.trainable * trained_size(training, settings) + loaded) // parts + packed(in_4_bit) // (1 if whole else parts)
+    return share + scales(in_4_bit, bool(settings.get("use_bnb_nested_quant")))
 
 
 def _gradients(shape: Shape, training: Training, settings: Mapping[str, Any], steps: int) -> int:
@@ -146,7 +149,7 @@ def _gathered(shape: Shape, training: Training, settings: Mapping[str, Any]) -> 
         return unpacked
     frozen = shape.layer - shape.layer_trainable
     if settings.get("load_in_4bit"):
-        weights = frozen * packed(shape.linear, bool(settings.get("use_bnb_nested_quant"))) // sum(shape.linear)
+        weights = frozen * packed(shape.linear) // sum(shape.linear)
     else:
         weights = frozen * (HALF if is_mixed(settings) else weight_size(settings))
     return unpacked + 2 * (weights + HALF * shape.layer_trainable) + 3 * HALF * shape.layer_trainable

@@ -9,7 +9,7 @@ from planact.recipe import Training
 from planact_envs.suites import load_suite
 from planact_train.activations import Activations, Batch
 from planact_train.estimate import memory_of
-from planact_train.memory import memory, packed
+from planact_train.memory import memory, packed, scales
 from planact_train.sft import make_trainer
 from planact_train.shapes import Shape
 
@@ -71,9 +71,10 @@ def test_8_bit_states_are_a_byte_each_and_their_scales():
 
 def test_4_bit_matrices_by_hand():
     # 2^20 numbers: 2^19 bytes, 2^14 blocks of 64 with a scale, a table of 16. Nested: a byte for each scale, 64 blocks, 257 numbers.
-    assert packed([2**20], nested=False) == 2**19 + 4 * 2**14 + 64
-    assert packed([2**20], nested=True) == 2**19 + 2**14 + 4 * 64 + 4 * 257 + 64
-    assert packed([2**20, 2**20], nested=True) == 2 * packed([2**20], nested=True)
+    assert packed([2**20]) == 2**19
+    assert scales([2**20], nested=False) == 4 * 2**14 + 64
+    assert scales([2**20], nested=True) == 2**14 + 4 * 64 + 4 * 257 + 64
+    assert scales([2**20, 2**20], nested=True) == 2 * scales([2**20], nested=True)
 
 
 def plan(training, settings, trainable=8 * GIB, frozen=0, steps=1, linear=(), batch=None):
@@ -124,13 +125,17 @@ def test_fsdp2_holds_all_gradients_while_it_accumulates_unless_it_reduces_each_t
 def test_an_adapter_on_a_4_bit_base_is_sharded_only_in_a_float_storage():
     qlora = {"load_in_4bit": True, "use_peft": True, "dtype": "bfloat16", "use_bnb_nested_quant": True}
     sizes = (GIB,) * 8
-    in_4_bit = packed(sizes, nested=True)
+    # Scales, in every process: of each matrix 2^24 bytes, 2^16 numbers in fp32 for blocks of them, 257 and 16 more.
+    kept = 8 * (2**24 + 4 * 2**16 + 4 * 257 + 64)
     whole, shards = (
         plan(EIGHT, qlora | more, trainable=GIB, frozen=9 * GIB, linear=sizes) for more in ({}, {"bnb_4bit_quant_storage": "bfloat16"})
     )
     # The adapter in fp32, what is not packed in halves, both in eight parts.
-    assert whole["weights"] == (4 * GIB + 2 * GIB) // 8 + in_4_bit
-    assert shards["weights"] == (4 * GIB + 2 * GIB) // 8 + in_4_bit // 8
+    assert whole["weights"] == (4 * GIB + 2 * GIB) // 8 + 4 * GIB + kept
+    assert shards["weights"] == (4 * GIB + 2 * GIB) // 8 + 4 * GIB // 8 + kept
+    # Two layers gathered without their scales: 9/8 Gi frozen numbers in half a byte, an adapter of 1/8 Gi in halves, its gradients thrice;
+    # beside them one matrix unpacked.
+    assert shards["one layer or head"] == 2 * GIB + 2 * GIB + 2 * (9 * GIB // 16 + GIB // 4) + 3 * GIB // 4
     assert shards["optimizer"] == 2 * 4 * GIB // 8
 
 
