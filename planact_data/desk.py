@@ -3,7 +3,7 @@
     desk = Desk(store, seed=0, in_flight=16)
     answer = await desk.ask("plan", teacher, Question(task.id, messages, check))
 
-The same question again, in this run or a later one, is answered from the store.
+The same question again, in this run or a later one, is answered from the store; one that the server refused is asked again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 
-from planact.llm import LLM, Message, RequestRefused
+from planact.llm import LLM, EndpointUnusable, Message, RequestRefused
 from planact.parallel import run_all
 from planact.progress import Progress
 from planact.store import RunStore, StoreError
@@ -26,6 +26,8 @@ from planact.types import Usage, content_hash
 MAX_TOKENS = 4096  # completion tokens of one answer; ours
 LONGEST_WAIT = 0.02  # seconds that an answer may wait for others that are stored with it; ours
 PATIENCE = 2.0  # seconds until the first line about a stage: some have a hundred short waves
+REFUSED = "refused"  # why a question without an answer was rejected: the server took others and not this one
+ALL_REFUSED = 8  # first questions of a kind that a server may refuse before the run stops; ours
 REPAIRS = 2  # times a teacher is shown what is wrong with its answer; ours
 
 Item = TypeVar("Item")
@@ -86,10 +88,13 @@ class Desk:
         return self.tallies.setdefault(kind, Tally())
 
     async def ask(self, kind: str, model: LLM, question: Question) -> Answer:
-        """The stored answer, or a new one that is stored before it is returned. Raises ModelError when the model cannot be reached."""
+        """The stored answer, or a new one that is stored before it is returned.
+
+        Raises ModelError when the model cannot be reached, EndpointUnusable when it refuses the first questions of a kind, all of them.
+        """
         key = f"{question.key}#{content_hash(list(question.messages))}"
         record = self.store.get(key, kind)
-        if record is None:
+        if record is None or record["rejected"] == REFUSED:
             _asked_anew.get([]).append(key)
             record = await self._converse(model, question)
             await self._save(kind, key, record)
@@ -100,6 +105,11 @@ class Desk:
         tally.rejected.update([answer.rejected] if answer.rejected else [])
         tally.repairs += answer.repairs
         tally.usage += answer.usage
+        if tally.rejected[REFUSED] == tally.asked >= ALL_REFUSED:
+            raise EndpointUnusable(
+                f"the first {tally.asked} questions ({kind}) were all refused: {record['text']}; raise the server's context length, which "
+                f"must hold a question and {question.max_tokens} tokens of its answer, and give the same command again"
+            )
         return answer
 
     async def _converse(self, model: LLM, question: Question) -> dict[str, Any]:
@@ -111,7 +121,7 @@ class Desk:
             try:
                 completion = await model.complete(messages, **options)
             except RequestRefused as error:
-                rejected, text = "refused", str(error)
+                rejected, text = REFUSED, str(error)
                 break
             usage += completion.usage
             text = json.dumps(completion.top_logprobs) if question.top_logprobs else completion.text
@@ -140,7 +150,7 @@ class Desk:
         try:
             with self.store.together():
                 for kind, key, record, _ in waiting:
-                    self.store.put(key, record, kind=kind)
+                    self.store.put(key, record, kind=kind, replace=True)
         except StoreError as caught:
             error = caught
         self._last_commit = time.perf_counter() - started

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from planact.llm import Completion, ModelError, RequestRefused, ScriptedLLM
+from planact.llm import Completion, EndpointUnusable, ModelError, RequestRefused, ScriptedLLM
 from planact.store import RunStore, StoreError, read_run
 from planact.teaching import AnswerError
 from planact.types import Usage
-from planact_data.desk import Desk, Question
+from planact_data.desk import ALL_REFUSED, Desk, Question
 
 
 def number(text):
@@ -84,6 +84,32 @@ async def test_a_refused_request_is_rejected_and_the_run_goes_on(store):
     assert answer.value is None and answer.rejected == "refused" and answer.usage == Usage()
     ((_, record),) = store.items("plan")
     assert record["text"] == "the prompt is too long"
+
+
+def refuse(messages):
+    raise RequestRefused("maximum context length is 4096 tokens")
+
+
+async def test_a_refused_question_is_asked_again_by_the_next_run(path):
+    for model, value, rejected in ((ScriptedLLM(refuse), None, {"refused": 1}), (ScriptedLLM(["7"]), 7, {}), (ScriptedLLM([]), 7, {})):
+        with RunStore.open(path, {}) as store:
+            desk = Desk(store, seed=0, in_flight=1)
+            assert (await desk.ask("plan", model, question())).value == value
+            assert desk.tally("plan").rejected == rejected
+
+
+async def test_a_server_that_refuses_the_first_questions_of_a_kind_stops_the_run(store):
+    desk, asked = Desk(store, seed=0, in_flight=1), []
+
+    async def work(item):
+        asked.append(await desk.ask("plan_cot", ScriptedLLM(refuse), question(str(item), max_tokens=500)))
+
+    with pytest.raises(EndpointUnusable, match="length is 4096 tokens; raise the server's context length, .* a question and 500 tokens"):
+        await desk.each("reasoning", range(20), work, ["plan_cot"])
+    assert len(asked) == ALL_REFUSED - 1
+    sometimes = ScriptedLLM(lambda messages: "1" if len(sometimes.calls) == 1 else refuse(messages))
+    answers = [await desk.ask("plan", sometimes, question(str(item))) for item in range(20)]
+    assert [answer.rejected for answer in answers] == [""] + ["refused"] * 19
 
 
 async def test_another_failure_stops_the_run_and_stores_nothing(store):
