@@ -27,7 +27,9 @@ PUBLISHED = {  # the accounts of WebArena's own images, printed in its README
     "reddit": ("MarvelsGrantMan136", "test1234"),
     "gitlab": ("byteblaze", "hello1234"),
 }
+PORTS = {"http": 80, "https": 443}
 TIMEOUT = 20.0  # seconds for a site to answer
+_ADDRESS = re.compile(r"([^\s:\[\]]+|\[[0-9a-f:.]+\])(?::(\d*))?")  # host and port
 _LONGEST_FIRST = sorted(SITES, key=len, reverse=True)
 _PLACEHOLDER = re.compile(
     rf"__({'|'.join(_LONGEST_FIRST).upper()})__|^webarena://({'|'.join(_LONGEST_FIRST)})(?=/|$)"
@@ -93,12 +95,16 @@ def locate(url: str) -> str:
 
 
 def _checked(site: str, url: str) -> str:
+    """The address as a browser writes it, because tasks are scored by what it shows: in small letters, without the usual port."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecipeError(f"{site.upper()} is no address such as http://<host>:<port>: {url!r}")
     if parts.username is not None:  # and the message does not repeat it
         raise RecipeError(f"{site.upper()} holds a user name; leave it out of the address (docs/WEBARENA.md says where it goes)")
-    return url.rstrip("/")
+    address = _ADDRESS.fullmatch(parts.netloc.lower())
+    if parts.scheme not in PORTS or not address:
+        raise RecipeError(f"{site.upper()} is no address such as http://<host>:<port>: {url!r}")
+    host, port = address.groups()
+    usual = not port or int(port) == PORTS[parts.scheme]
+    return parts._replace(netloc=host if usual else f"{host}:{port}").geturl().rstrip("/")
 
 
 def _account(site: str, environ: Mapping[str, str]) -> Account:
@@ -160,7 +166,7 @@ async def hosts_of(sites: Sites) -> tuple[str, ...]:
     hosts: list[str] = []
     for url in sites.urls.values():
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        port = parts.port or PORTS[parts.scheme]
         try:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except OSError as error:

@@ -59,7 +59,21 @@ def test_a_missing_address_is_refused_with_what_to_type():
     assert "export SHOPPING_ADMIN=http://<host>:<port>\n  export MAP=" in said and "export SHOPPING=" not in said
 
 
-@pytest.mark.parametrize("address", ["shop:7770", "ftp://shop", "http://"])
+@pytest.mark.parametrize(
+    "address, kept",
+    [
+        ("http://Forum.Example:80/", "http://forum.example"),
+        ("HTTPS://Forum.Example:443/Admin/", "https://forum.example/Admin"),
+        ("http://forum.example:443", "http://forum.example:443"),
+        ("http://forum.example:/", "http://forum.example"),
+        ("http://[2001:DB8::1]:8080/", "http://[2001:db8::1]:8080"),
+    ],
+)
+def test_an_address_is_kept_as_a_browser_writes_it(address, kept):
+    assert sites_from_environment(["reddit"], {"REDDIT": address}).url("reddit") == kept
+
+
+@pytest.mark.parametrize("address", ["shop:7770", "ftp://shop", "http://", "http://shop:port", "http://:80"])
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(RecipeError, match="SHOPPING is no address"):
         sites_from_environment(["shopping"], {"SHOPPING": address})
