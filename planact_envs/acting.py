@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from planact_envs.page import Node, Page
 
-SHOWN = 200  # characters of an action's text in a message
+SHOWN = 200  # characters of a text in a message
+OPTIONS = 25  # that a message names; miniweb's longest list has 23
 
 
 class ActionFailed(Exception):
@@ -18,14 +19,14 @@ def node_of(page: Page, key: str) -> Node:
         raise ActionFailed(f"no element {shown(key)} on this page; it has elements 1 to {last}" if last else "this page has no elements")
     node = page.nodes[key]
     if "disabled" in node.states:
-        raise ActionFailed(f"{node.role} {node.name!r} is disabled")
+        raise ActionFailed(f"{node.role} {shown(node.name)} is disabled")
     return node
 
 
 def text_field(page: Page, key: str) -> Node:
     node = node_of(page, key)
     if node.role != "textbox":
-        raise ActionFailed(f"{node.role} {node.name!r} is not a text field")
+        raise ActionFailed(f"{node.role} {shown(node.name)} is not a text field")
     return node
 
 
@@ -33,12 +34,14 @@ def choice(page: Page, key: str, label: str) -> int:
     """The position of the option that `label` names in the select `key`: its whole label, else a part of it."""
     node = node_of(page, key)
     if node.role != "combobox":
-        raise ActionFailed(f"{node.role} {node.name!r} has no options")
+        raise ActionFailed(f"{node.role} {shown(node.name)} has no options")
     labels = [option.name.lower() for option in node.children]
     wanted = label.strip().lower()
     matches = [i for i, x in enumerate(labels) if x == wanted] or [i for i, x in enumerate(labels) if wanted and wanted in x]
     if not matches:
-        raise ActionFailed(f"{node.name!r} has no option {shown(label)}; it has {', '.join(option.name for option in node.children)}")
+        names, more = [cut(option.name) for option in node.children[:OPTIONS]], len(node.children) - OPTIONS
+        known = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+        raise ActionFailed(f"{shown(node.name)} has no option {shown(label)}; it has {known}")
     return matches[0]
 
 
@@ -51,4 +54,8 @@ def tab_index(tabs: int, text: str) -> int:
 
 def shown(text: str) -> str:
     """`text` as it stands in a message: quoted, and cut when long."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+    return repr(cut(text))
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -50,7 +50,7 @@ async def _point(tab: Tab, key: str) -> tuple[float, float]:
     found = await tab.call("locate", number_of(tab, key))
     if fault := found.get("fault"):
         by = f" ({found['by']})" if found.get("by") else ""
-        raise ActionFailed(f"{node.role} {node.name!r} {FAULTS[fault]}{by}")
+        raise ActionFailed(f"{node.role} {shown(node.name)} {FAULTS[fault]}{by}")
     return found["x"], found["y"]
 
 
@@ -68,7 +68,7 @@ async def _type(tab: Tab, key: str, text: str) -> None:
     number, keyboard = number_of(tab, key), tab.window.keyboard
     if await tab.call("kind", number) in PICKED:
         if not await tab.call("set", number, text):
-            raise ActionFailed(f"{node.role} {node.name!r} does not take {shown(text)}")
+            raise ActionFailed(f"{node.role} {shown(node.name)} does not take {shown(text)}")
         return
     await tab.call("focus", number, True)
     await tab.within(keyboard.insert_text(text) if text else keyboard.press("Delete"))

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Awaitable
 
+from planact_envs.acting import shown
 from planact_envs.page import Page, read_html
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Tab:
             self.failure = self.failure or request.failure or ""
 
     def _downloads(self, download: Any) -> None:
-        self.notes.append(f"the download of {download.suggested_filename!r} was refused")
+        self.notes.append(f"the download of {shown(download.suggested_filename)} was refused")
         self.downloaded.set()
 
     def _awaits(self) -> None:
@@ -165,7 +166,7 @@ class Tab:
         self.popup.set()
 
     async def _dialog(self, dialog: Any) -> None:
-        self.notes.append(f"the page opened a dialog ({dialog.type}): {dialog.message!r}; it was dismissed")
+        self.notes.append(f"the page opened a dialog ({dialog.type}): {shown(dialog.message)}; it was dismissed")
         await dialog.dismiss()
         if dialog.type == "beforeunload":
             self.stays()

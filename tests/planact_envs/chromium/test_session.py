@@ -81,6 +81,14 @@ async def test_dialogs_are_dismissed_and_told(visitor, site):
     assert await visitor.do(Op.HOVER, "Ask") == ""  # told once
 
 
+async def test_long_words_of_a_page_are_cut_in_what_is_told(visitor, site):
+    site.pages["/file"] = Response("x", headers={"Content-Disposition": f"attachment; filename={'n' * 240}.txt"})
+    site.pages["/"] = "<button onclick=\"alert('Hi '.repeat(5000))\">Tell</button><a href=/file>File</a>"
+    await visitor.open()
+    assert len(await visitor.do(Op.CLICK, "Tell")) < 300
+    assert await visitor.do(Op.CLICK, "File") == f"the download of '{'n' * 200}...' was refused"
+
+
 async def test_a_page_that_asks_before_it_is_left_stays(visitor, site):
     site.pages |= {"/": "<a href=/two>Two</a><button onclick=\"onbeforeunload = () => 'no'\">Guard</button>", "/two": "<p>Two</p>"}
     await visitor.open()
