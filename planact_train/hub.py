@@ -16,9 +16,12 @@ import yaml
 
 from planact.hub import Files, check_secrets, publishable, push_files
 from planact.layout import RUN
-from planact_train.model_card import CARD, Names, without_folders, write_card
+from planact_train.model_card import CARD, Names, write_card
+from planact_train.privacy import without_folders, without_machine
 
 PUSHED = (".safetensors", ".json", ".jinja", ".model", ".txt", ".md", ".yaml", ".svg")  # suffixes; optimizer states have others
+RECORDS = ("recipe.yaml", "finished.json", "run.json")  # ours: sentences and commands, in which a path may stand anywhere
+CONFIGS = ("config.json", "tokenizer_config.json", "adapter_config.json")  # the libraries': a text is a path, or to be left as it is
 KEPT_HERE = ("trainer_state.json", "planact.json")  # of checkpoints: what a resumed training needs
 
 
@@ -76,7 +79,7 @@ def _stage(folder: Path, step: int | None, names: Names, place: Path) -> Files:
         write_card(folder, names, into=place, step=step)
         files[CARD] = place / CARD
     base = names.base or json.loads((folder / RUN).read_text())["base_model"]["hub_id"]
-    for name in ("recipe.yaml", "finished.json", "run.json", "config.json", "tokenizer_config.json", "adapter_config.json"):
+    for name in (*RECORDS, *CONFIGS):
         if name in files and (text := _told(name, files[name].read_text(), base)) is not None:
             (place / name).write_text(text)
             files[name] = place / name
@@ -89,10 +92,10 @@ def _is_pushed(name: str) -> bool:
 
 
 def _told(name: str, text: str, base: str | None) -> str | None:
-    """`text` without folders of this machine, and an adapter's base by its Hub id; None when that changes nothing."""
+    """`text` without what only this machine has, and an adapter's base by its Hub id; None when that changes nothing."""
     read, write = (yaml.safe_load, _yaml) if name.endswith(".yaml") else (json.loads, _json)
     data = read(text)
-    told = without_folders(data)
+    told = without_machine(data) if name in RECORDS else without_folders(data)
     if base and name == "adapter_config.json":
         told["base_model_name_or_path"] = base
     if base and name == "recipe.yaml":

@@ -1,7 +1,7 @@
 """The model card: front matter that the Hub reads, and what the model is, how to run it, what it was made from and what it scored.
 
 `write_card` reads the files of a model folder and nothing else (run.json, recipe.yaml, finished.json, curve.json, results/), so that it
-can be written again; while a model is still trained it tells what is known so far. No path of this machine is told.
+can be written again; while a model is still trained it tells what is known so far. Nothing of this machine is told.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from typing import Any
 
 import yaml
 
+from planact.launcher import launcher
 from planact.layout import CURVE, FINISHED, RUN, TELLING
+from planact.recipe import Training
 from planact_train import curve as curves
+from planact_train.privacy import without_machine
 from planact_train.results import Evaluation, eval_results, model_index, note_of, percent, read_results
 
 CARD = "README.md"
@@ -179,7 +182,7 @@ def _settings(recipe: Mapping[str, Any], role: str) -> list[str]:
     for key, value in sorted(settings.items()):
         if value is not None:
             paper = "32" if key == "batch" else _PAPER.get(key, "not stated")
-            lines.append(f"| `{key}` | {_cell(str(without_folders(value)))} | {paper} |")
+            lines.append(f"| `{key}` | {_cell(str(without_machine(value)))} | {paper} |")
     return [*lines, "", f"Seed {recipe['seed']}."]
 
 
@@ -201,19 +204,11 @@ def _hardware(finished: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
 
 
 def _again(recipe: Mapping[str, Any], role: str) -> list[str]:
-    text = yaml.safe_dump(without_folders(recipe), sort_keys=False, allow_unicode=True).strip()
-    launch = recipe.get("training", {}).get("launch", "cpu")
-    command = f"accelerate launch --config_file accelerate_configs/{launch}.yaml scripts/sft.py --config recipe.yaml --role {role}"
+    text = yaml.safe_dump(without_machine(recipe), sort_keys=False, allow_unicode=True).strip()
+    asked = recipe.get("training", {})
+    start = launcher(Training(launch=asked.get("launch", "cpu"), processes=asked.get("processes", 1)))
+    command = f"{start} --config recipe.yaml --role {role}"
     return [f"`{command}`, where recipe.yaml is", "", "```yaml", text, "```"]
-
-
-def without_folders(value: Any) -> Any:
-    """The same data with every absolute path reduced to its last part: what others may read tells nothing of this machine."""
-    if isinstance(value, Mapping):
-        return {key: without_folders(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(part) for part in value]
-    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -26,6 +26,7 @@ from planact.recipe import Recipe
 from planact.secrets import secret_values, secrets_in
 from planact.types import content_hash, to_dict
 from planact_train.origin import origin_of
+from planact_train.privacy import told_text
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 GIT_SECONDS = 10.0  # a checkout on a slow network disk is no reason to wait longer
@@ -99,18 +100,9 @@ def _versions() -> dict[str, str]:
 
 
 def _shown(command: list[str]) -> str:
-    """The command as it was typed, folders of this machine by their last part. One that holds a secret is not told."""
-    text = shlex.join(_without_folders(word) for word in command)
+    """The command as it was typed, without folders and servers of this machine. One that holds a secret is not told."""
+    text = shlex.join(told_text(word, Path.cwd()) for word in command)
     return "not recorded: it holds a secret" if any(secrets_in(text, secret_values(os.environ))) else text
-
-
-def _without_folders(word: str) -> str:
-    """An argument such as `/home/me/x.yaml` or `--set=base_model=/data/x` without the folders that only this machine has."""
-    key, equals, value = word.rpartition("=")
-    if not os.path.isabs(value):
-        return word
-    here = Path(value).is_relative_to(Path.cwd())
-    return f"{key}{equals}{os.path.relpath(value) if here else Path(value).name}"
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "planact") -> Iterator[tuple[str, Any]]:

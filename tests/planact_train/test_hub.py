@@ -28,7 +28,7 @@ def trained(built, small, tmp_path_factory):
     """A recipe file, a runs folder, and the planner's adapter in it, with checkpoints of the steps 3 and 6."""
     place = tmp_path_factory.mktemp("hub")
     runs = shutil.copytree(built, place / "runs")
-    recipe = small("finetuning", *LORA)
+    recipe = small("finetuning", *LORA, "endpoints.judge={base_url: 'http://gpu7.lan:8000/v1', model: m}")
     (place / "recipe.yaml").write_text(recipe.to_yaml())
     return place / "recipe.yaml", runs, train(recipe, "planner", runs)
 
@@ -53,7 +53,7 @@ def test_a_model_and_its_checkpoints_are_pushed_once(hub, push, trained, base):
     assert "# Planner of tiny/finetuning, step 3\n" in step and "base_model: me/base\n" in step and "- me/rows\n" in step
     told = [hub.text(NAME, name, branch) for branch in ("main", "step-000003") for name in ("README.md", "adapter_config.json")]
     told += [hub.text(NAME, name) for name in ("recipe.yaml", "run.json", "finished.json", "tokenizer_config.json")]
-    assert not [text for text in told if str(base) in text or str(trained[1]) in text]
+    assert not [text for text in told if str(base) in text or str(trained[1]) in text or "gpu7" in text]
     assert json.loads(told[1])["base_model_name_or_path"] == yaml.safe_load(told[4])["base_model"] == "me/base"
     assert json.loads((trained[2] / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)  # here it still loads
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from planact.layout import FINISHED, base_model_identity, write_json
 from planact_train import curve
-from planact_train.model_card import CARD, DRAWING, Names, card, without_folders, write_card
+from planact_train.model_card import CARD, DRAWING, Names, card, write_card
 from planact_train.results import gather_results, read_results
 from planact_train.sft import train
 
@@ -153,6 +153,25 @@ def test_the_table_of_a_long_curve_keeps_its_ends():
     assert curve.table([]) == []
 
 
-def test_only_absolute_paths_lose_their_folders():
-    told = without_folders({"a": ["/data/models/x", "models/y"], "b": {"c": "~/z"}, "d": 1, "e": "Qwen/Qwen3-8B"})
-    assert told == {"a": ["x", "models/y"], "b": {"c": "z"}, "d": 1, "e": "Qwen/Qwen3-8B"}
+@pytest.mark.parametrize(
+    "training, command",
+    [
+        ({"launch": "ddp", "processes": 1}, "accelerate launch --config_file accelerate_configs/ddp.yaml --num_processes 1 scripts/sft.py"),
+        ({"launch": "fsdp2_multinode", "processes": 32}, "sbatch --nodes 4 slurm/sft.slurm"),
+        ({"launch": "cpu", "processes": 2}, "torchrun --nproc_per_node 2 scripts/sft.py"),
+    ],
+)
+def test_the_command_that_trains_it_again_is_that_of_its_launch(model, training, command):
+    recipe = yaml.safe_load((model / "recipe.yaml").read_text())
+    recipe["training"] |= training
+    (model / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert f"\n`{command} --config recipe.yaml --role planner`, where recipe.yaml is\n" in card(model, NAMES)
+
+
+def test_the_recipe_of_the_card_names_no_server_of_ones_own(model):
+    recipe = yaml.safe_load((model / "recipe.yaml").read_text())
+    recipe["endpoints"] = {"teacher": {"base_url": "http://10.0.0.7:8001/v1", "model": "m"}}
+    recipe["data"]["imports"] = {"webrl": "/home/alice/x.json"}
+    (model / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    text = card(model, NAMES)
+    assert "10.0.0.7" not in text and "base_url: http://localhost:8000/v1" in text and "alice" not in text and "webrl: x.json" in text

@@ -159,6 +159,9 @@ def test_a_command_is_told_without_folders_and_never_with_a_secret(tmp_path, mon
     here = str(tmp_path / "recipes/a.yaml")
     typed = ["/usr/bin/sft.py", "--config", here, "--set=base_model=/data/models/x", "--set", "seed=1"]
     assert start_facts(tmp_path, typed)["command"] == "sft.py --config recipes/a.yaml --set=base_model=x --set seed=1"
+    typed = ["sft.py", "--set", "data.imports={webrl: /home/alice/x.json}", "--set", "endpoints.judge.base_url=http://gpu7:8000/v1"]
+    told = "sft.py --set 'data.imports={webrl: x.json}' --set endpoints.judge.base_url=http://localhost:8000/v1"
+    assert start_facts(tmp_path, typed)["command"] == told
     monkeypatch.setenv("SHOP_PASSWORD", "swordfish1")
     assert start_facts(tmp_path, ["sft.py", "--x", "swordfish1"])["command"] == "not recorded: it holds a secret"
 
