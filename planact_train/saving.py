@@ -41,10 +41,12 @@ def save_model(trainer: SFTTrainer, folder: Path) -> None:
 def gathered(trainer: SFTTrainer) -> dict[str, torch.Tensor]:
     """Whole weights on the CPU of the main process: all of a full model, those of an adapter that are trained. Every process calls it.
 
-    Under DeepSpeed ZeRO-3 it is accelerate that gathers, which needs `zero3_save_16bit_model: true` in its configuration.
+    Under DeepSpeed ZeRO-3 it is DeepSpeed that gathers, and accelerate needs `zero3_save_16bit_model: true` for a full model.
     """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    if isinstance(model, PeftModel) and trainer.accelerator.distributed_type != DistributedType.DEEPSPEED:
+    if isinstance(model, PeftModel):
+        if trainer.accelerator.distributed_type == DistributedType.DEEPSPEED:  # as transformers.Trainer.save_model asks it
+            return trainer.model_wrapped._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)
         return {name: _whole(p, trainer.is_world_process_zero()) for name, p in model.named_parameters() if p.requires_grad}
     return trainer.accelerator.get_state_dict(trainer.model_wrapped)
 

@@ -7,17 +7,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import AutoPeftModelForCausalLM
+from accelerate.utils import DistributedType
+from peft import AutoPeftModelForCausalLM, LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from planact.recipe import RecipeError, load_recipe
 from planact_eval.serving import LocalLLM
 from planact_train.merging import check_merge, merge_adapter
-from planact_train.saving import check_saved, stored_shapes, write_full
+from planact_train.saving import check_saved, gathered, stored_shapes, write_adapter, write_full
 from planact_train.sft import train
 
 REPO = Path(__file__).parents[2]
@@ -177,6 +179,27 @@ def test_a_model_trained_in_float32_is_saved_in_the_dtype_of_its_base(llama, run
     assert {weight.dtype for weight in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
     config = AutoConfig.from_pretrained(folder)
     assert config.dtype == torch.bfloat16 and config.use_cache
+
+
+class Engine(torch.nn.Module):
+    """In the place of DeepSpeed's, which is not installed here; the method's name and option are those that transformers calls it by."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def _zero3_consolidated_16bit_state_dict(self, exclude_frozen_parameters=False):
+        return {name: p.detach() for name, p in self.module.named_parameters() if p.requires_grad or not exclude_frozen_parameters}
+
+
+def test_deepspeed_gathers_no_base_to_save_an_adapter(llama, tmp_path):
+    lora = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(llama), lora)
+    accelerator = SimpleNamespace(distributed_type=DistributedType.DEEPSPEED, unwrap_model=lambda model, **_: model)
+    weights = gathered(SimpleNamespace(accelerator=accelerator, model=model, model_wrapped=Engine(model)))
+    assert len(weights) == 2 * 2 and all("lora_" in name for name in weights)  # two layers, A and B
+    write_adapter(model, weights, tmp_path)
+    assert len(stored_shapes(tmp_path)) == 4
 
 
 def test_a_lost_parameter_is_named(llama, tmp_path):
