@@ -29,7 +29,8 @@ RUN = "run.json"  # of a model folder: who trained it from what, and when
 CURVE = "curve.json"  # of a model folder: what was logged at which step
 MERGED = "merged"  # folder inside an adapter's: the adapter merged into its base
 RECORDS = (FINISHED, RUN, CURVE)
-TELLING = ("report_to", "run_name", "project", "trackio_", "push_to_hub", "hub_")  # begin `sft` keys that change no weight
+# Begin `sft` keys that change no weight: who is told of a training, and how many processes tokenize its rows while others wait how long.
+TELLING = ("report_to", "run_name", "project", "trackio_", "push_to_hub", "hub_", "dataset_num_proc", "ddp_timeout")
 TEACHING_ROLES = ("teacher", "actor", "reasoner", "judge", "orm")
 BASE = "recipes/tiny/base.yaml"  # the recipe that makes a base model
 

@@ -52,7 +52,9 @@ class AnswerTrainer(ResumableTrainer):
         unlimited.max_length, unlimited.shuffle_dataset = None, False
         whole = super()._prepare_dataset(dataset, processing_class, unlimited, False, formatting_func, dataset_name)
         self.whole[dataset_name] = measure(whole)
-        return super()._prepare_dataset(whole, processing_class, args, packing, None, dataset_name)
+        cut = copy.copy(args)
+        cut.dataset_num_proc = None  # several processes would each pack their own rows, into other sequences and so another model
+        return super()._prepare_dataset(whole, processing_class, cut, packing, None, dataset_name)
 
     def create_model_card(self, *args, **kwargs):
         """TRL's card knows neither rows nor recipe, nor what a local base is; ours comes with each checkpoint and with the model."""

@@ -143,3 +143,11 @@ def test_another_template_makes_another_model(small, runs, tmp_path):
         recipe = small("finetuning", f"sft.chat_template_path={tmp_path / name}.jinja")
         settings.append(model_settings(recipe, "planner", rows))
     assert settings[0] == settings[2] != settings[1]
+
+
+def test_how_rows_are_tokenized_and_waited_for_makes_no_other_model(small, runs):
+    def settings(*changes):
+        recipe = small("finetuning", *changes)
+        return model_settings(recipe, "planner", folder_of_rows(recipe, runs))
+
+    assert settings("sft.dataset_num_proc=8", "sft.ddp_timeout=7200") == settings() != settings("sft.max_length=2049")

@@ -130,6 +130,11 @@ def test_every_weight_of_an_adapter_on_a_4bit_base_learns(llama, rows, tmp_path)
         assert name not in before or (weight != before[name]).float().mean() > 0.99, name
 
 
+def test_processes_that_tokenize_do_not_change_the_sequences(base, rows, tmp_path):
+    one, several = (trainer_of(AnswerTrainer, base, rows, tmp_path, packing=True, dataset_num_proc=count) for count in (None, 2))
+    assert 1 < len(one.train_dataset) < len(rows) and one.train_dataset[:] == several.train_dataset[:]
+
+
 def test_exact_answers_by_hand():
     # Two answers in row 0 (positions 1-2 and 4-5), one in row 1 (positions 0-3).
     mask = torch.tensor([[0, 1, 1, 0, 1, 1], [1, 1, 1, 1, 0, 0]], dtype=torch.bool)
