@@ -5,17 +5,20 @@
   if (window[KEY]) return;
   const LONGEST = 1500; // ms; a timer set for later is no answer to an action
   const DEEPEST = 3; // a timer set by a timer set by a timer: polling, not an answer
+  const HANDLER = "boolean(//@*[starts-with(name(), 'on')])"; // an attribute such as onclick
   const later = window.setTimeout.bind(window);
-  const cancel = window.clearTimeout.bind(window);
   const now = performance.now.bind(performance);
+  const add = EventTarget.prototype.addEventListener;
   const timers = new Map(); // number -> when it is due
   const requests = new Set();
   let depth = 0;
+  let active = false; // the page has asked for something, or set a timer
   let changed = -Infinity; // when the document last changed
   let watcher = null;
 
   window.setTimeout = function setTimeout(handler, delay = 0, ...rest) {
-    if (typeof handler !== "function" || !(delay <= LONGEST) || depth >= DEEPEST) return later(handler, delay, ...rest);
+    active = true;
+    if (typeof handler !== "function" || !(delay <= LONGEST)) return later(handler, delay, ...rest);
     const own = depth + 1;
     const number = later(function (...values) {
       timers.delete(number);
@@ -23,29 +26,43 @@
       later(() => (depth = 0), 0); // after the promises that the handler settles
       return handler.apply(this, values);
     }, delay, ...rest);
-    timers.set(number, now() + delay);
+    if (own <= DEEPEST) timers.set(number, now() + delay);
     return number;
   };
-  window.clearTimeout = function clearTimeout(number) {
-    timers.delete(number);
-    return cancel(number);
-  };
+  for (const name of ["clearTimeout", "clearInterval"]) { // either ends what the other one may
+    const cancel = window[name];
+    window[name] = function (number) {
+      timers.delete(number);
+      return cancel.call(window, number);
+    };
+  }
   // What is under way until the function that this returns is called. The page is left a turn to take the answer up,
   // and the quiet is counted from then on: what it does with the answer may be a promise further.
+  const finished = (all, one) => later(() => all.delete(one) && (changed = now()), 0);
   const begin = () => {
     const request = Symbol();
+    active = true;
     requests.add(request);
-    return () => later(() => requests.delete(request) && (changed = now()), 0);
+    return () => finished(requests, request);
   };
-  const until = (answer) => {
-    const end = begin();
-    answer.then(end, end);
-    return answer;
+  const after = Promise.prototype.finally;
+  const until = (answer) => after.call(answer, begin()); // what follows from it, so that nobody has handled its failure
+  const pending = new WeakMap(); // XMLHttpRequest -> what ends it
+  const { open, send } = XMLHttpRequest.prototype;
+  XMLHttpRequest.prototype.open = function (...values) {
+    open.apply(this, values);
+    pending.get(this)?.(); // the request before is dropped without an event
   };
-  const send = XMLHttpRequest.prototype.send;
   XMLHttpRequest.prototype.send = function (...values) {
-    this.addEventListener("loadend", begin(), { once: true });
-    return send.apply(this, values);
+    const end = begin();
+    this.addEventListener("loadend", end, { once: true });
+    try {
+      send.apply(this, values);
+      pending.set(this, end);
+    } catch (error) {
+      end();
+      throw error;
+    }
   };
   const fetch = window.fetch;
   window.fetch = function (...values) {
@@ -57,9 +74,43 @@
       return until(read.call(this));
     };
   }
+  // A body that is read piece by piece: the stream, what it is piped through, and its reader.
+  const streams = new WeakSet();
+  const body = Object.getOwnPropertyDescriptor(Response.prototype, "body");
+  Object.defineProperty(Response.prototype, "body", {
+    ...body,
+    get() {
+      const stream = body.get.call(this);
+      if (stream) streams.add(stream);
+      return stream;
+    },
+  });
+  for (const name of ["getReader", "pipeThrough"]) {
+    const make = ReadableStream.prototype[name];
+    ReadableStream.prototype[name] = function (...values) {
+      const made = make.apply(this, values);
+      if (streams.has(this)) streams.add(made);
+      return made;
+    };
+  }
+  const piece = ReadableStreamDefaultReader.prototype.read;
+  ReadableStreamDefaultReader.prototype.read = function () {
+    return streams.has(this) ? until(piece.call(this)) : piece.call(this);
+  };
+  // Scripts that the page inserts. What it loads with import() cannot be seen from here, and is not waited for.
+  const scripts = new Set(); // made, and neither run nor failed
+  const create = Document.prototype.createElement;
+  Document.prototype.createElement = function (...values) {
+    const element = create.apply(this, values);
+    if (element instanceof HTMLScriptElement) {
+      scripts.add(element);
+      for (const type of ["load", "error"]) add.call(element, type, () => finished(scripts, element), { once: true });
+    }
+    return element;
+  };
+  const fetched = (script) => script.isConnected && script.src && !script.noModule && /^$|(java|ecma)script|^module$/i.test(script.type);
 
   const listening = new Set();
-  const add = EventTarget.prototype.addEventListener;
   EventTarget.prototype.addEventListener = function (type, ...rest) {
     if (/^(click|mousedown|mouseup|pointerdown|pointerup)$/.test(type) && this instanceof Element && rest[0]) listening.add(new WeakRef(this));
     return add.call(this, type, ...rest);
@@ -72,30 +123,38 @@
     }
   });
 
-  const inert = () => !document.scripts.length && !window.length; // nothing that could change it later
+  const evaluate = Document.prototype.evaluate;
+  const handles = () => evaluate.call(document, HANDLER, document, null, XPathResult.BOOLEAN_TYPE, null).booleanValue;
+  const inert = () => !active && !document.scripts.length && !window.length && !handles(); // nothing that could change it later
   const loading = () => [...document.images].some((image) => !image.complete && image.loading !== "lazy");
 
+  const underWay = () => {
+    if (requests.size || [...scripts].some(fetched)) return "a request";
+    if (timers.size) return "a timer";
+    return document.readyState === "loading" || loading() ? "its own end" : "";
+  };
+
   // Resolves with "" when nothing is under way and the document has not changed for `quiet` ms, or with what is still
-  // under way after `limit` ms. A document that keeps changing by itself is waited for during `patience` ms only.
+  // under way after `limit` ms. A document that then keeps changing by itself is waited for during `patience` ms only.
   window[KEY] = (quiet, patience, limit) =>
     new Promise((resolve) => {
       const start = now();
+      let since = start; // when something was last under way
       if (!watcher) {
         watcher = new MutationObserver(() => (changed = now()));
         watcher.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
       }
       const look = () => {
         const at = now();
-        if (at - start > limit) {
-          const left = requests.size ? "a request" : timers.size ? "a timer" : "its own end";
-          requests.clear(); // what has been given up is not waited for again
-          timers.clear();
+        const left = underWay();
+        if (left) since = at;
+        const restless = at - changed < quiet && at - since < patience && !inert();
+        if (at - start > limit || !(left || restless)) {
+          if (left) for (const all of [requests, timers, scripts]) all.clear(); // what has been given up is not waited for again
           return resolve(left);
         }
-        if (document.readyState === "loading" || requests.size || loading()) return later(look, 5);
-        if (timers.size) return later(look, Math.max(1, Math.min(50, Math.min(...timers.values()) - at)));
-        if (at - changed < quiet && at - start < patience && !inert()) return later(look, quiet - (at - changed));
-        return resolve("");
+        if (!left) return later(look, quiet - (at - changed));
+        return later(look, left === "a timer" ? Math.max(1, Math.min(50, Math.min(...timers.values()) - at)) : 5);
       };
       later(look, inert() ? 0 : quiet);
     });
