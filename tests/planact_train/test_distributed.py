@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from planact_train.sft import train
 REPO = Path(__file__).parents[2]
 QUESTION = [{"role": "user", "content": "Open the cart of the shop and then pay."}]
 FSDP_ON_CPU = "tests/planact_train/fsdp_on_cpu.py"
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "scripts/sft.py"]
 PATIENCE = 240  # seconds for one training; a quiet machine takes 20
 EXACT = ["sft.bf16=false", "sft.dtype=float32"]  # bfloat16 hides what a wrong shard or a wrong mean of gradients would do
 
@@ -167,8 +169,24 @@ def test_an_adapter_on_a_4bit_base_under_fsdp2_is_killed_and_resumed(large, runs
 def test_two_copies_of_a_model(large, runs):
     # accelerate's launcher starts one process on a CPU (MULTI_CPU is for mpirun), so it is torchrun that starts two.
     recipe = large("finetuning", *EXACT, "training.launch=ddp")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "scripts/sft.py"]
-    folder, printed = finish(torchrun, recipe, runs)
+    folder, printed = finish(TORCHRUN, recipe, runs)
     assert "ddp x 2 on cpu" in printed
     torch.testing.assert_close(losses(folder), alone(recipe, runs), atol=1e-4, rtol=0)
     assert answer(folder)
+
+
+@pytest.mark.slow
+def test_a_stop_that_reaches_launcher_and_processes_saves_a_checkpoint(large, runs):
+    # As scancel sends it; torchrun passes its own on to the processes, which so have two.
+    recipe = large("finetuning", *EXACT, "training.launch=ddp", "sft.max_steps=1000", "sft.save_steps=500")
+    folder = folder_of(recipe, runs)
+    with training(TORCHRUN, recipe, runs) as (process, log):
+        deadline = time.monotonic() + PATIENCE
+        while "/1000 steps" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-8000:]
+            time.sleep(0.01)
+        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            one.terminate()
+        process.wait(timeout=PATIENCE)
+    stopped = re.search(r"stopped by SIGTERM after step (\d+), which is saved", log.read_text())
+    assert stopped and [path.name for path in folder.glob("checkpoint-*")] == [f"checkpoint-{stopped[1]}"], log.read_text()[-8000:]
