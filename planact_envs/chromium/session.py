@@ -78,10 +78,6 @@ class ChromiumSession:
     def page(self) -> Page:
         return self.tab.window
 
-    @property
-    def pages(self) -> list[Page]:
-        return [tab.window for tab in self.tabs]
-
     async def close(self) -> None:
         from playwright.async_api import Error
 
@@ -91,23 +87,24 @@ class ChromiumSession:
 
     async def goto(self, url: str) -> None:
         """Open `url` in the current tab. Raises ActionFailed when it does not open."""
-        await self._carry_out(Action(Op.GOTO, text=url))
+        await self.act(Action(Op.GOTO, text=url))
 
     async def act(self, action: Action) -> None:
         """Carry an action out and wait for its effects. Raises ActionFailed with what the agent should know, or EnvError."""
-        await self._carry_out(action)
+        if slow := await self._carry_out(action):
+            raise ActionFailed(slow)
 
     async def step(self, action: Action, before: Observation, screenshot: Path | None = None) -> Observation:
-        """Act and observe, on a live site. A note about an action that was carried out, such as a page that goes on loading, is an
-        error only when nothing has changed since `before`: three errors in a row end an episode."""
-        tab, error = self.tab, ""
+        """Act and observe, on a live site. That a page goes on loading is an error only when nothing has changed since `before`:
+        three errors in a row end an episode."""
+        slow = error = ""
         try:
-            await self.act(action)
+            slow = await self._carry_out(action)
         except ActionFailed as failure:
             error = str(failure)
         page = await self.observe(error, screenshot)
         changed = (page.url, page.text) != (before.url, before.text)
-        return replace(page, error="") if tab.notes and changed else page
+        return page if changed or not slow else replace(page, error="; ".join(filter(None, [slow, page.error])))
 
     async def observe(self, error: str = "", screenshot: Path | None = None) -> Observation:
         """The current tab as the agent sees it; a PNG of what is in view goes to the file `screenshot`, if it can be drawn."""
@@ -150,7 +147,8 @@ class ChromiumSession:
         finally:
             await tab.close()
 
-    async def _carry_out(self, action: Action) -> None:
+    async def _carry_out(self, action: Action) -> str:
+        """What had not ended in time, "" when all had. Raises ActionFailed when there is more to tell."""
         from playwright.async_api import Error
 
         tab = self.tab
@@ -169,11 +167,12 @@ class ChromiumSession:
         if tab.unopened and ABORTED in tab.failure:
             with suppress(Hung):  # an address that turned out to be a download says so a moment later
                 await tab.within(tab.downloaded.wait(), self.limits.patience)
-        if tab.unopened and not tab.notes:
+        if tab.unopened and not tab.notes and not tab.slow:
             reasons = [tab.failure or "the site did not send a page"] + [reason for _, reason in self.proxy.unreached[before:]]
             tab.notes.append(f"{shown(tab.unopened)} could not be opened: {reasons[-1]}")
         if tab.notes:
             raise ActionFailed("; ".join(dict.fromkeys(tab.notes)))
+        return "; ".join(dict.fromkeys(tab.slow))
 
     async def _leave_error_page(self, tab: Tab) -> None:
         """Chromium shows a page of its own when a site cannot be reached; the agent stays where it was."""
@@ -237,10 +236,8 @@ class ChromiumSession:
             case Op.GOTO:
                 await self._navigate(tab, action.text)
                 return
-            case Op.BACK:
-                await self._travel(tab, -1)
-            case Op.FORWARD:
-                await self._travel(tab, +1)
+            case Op.BACK | Op.FORWARD:
+                await self._travel(tab, -1 if action.op == Op.BACK else +1)
             case Op.NEW_TAB:
                 await self._new_tab()
             case Op.TAB_FOCUS:

@@ -26,7 +26,7 @@ async def settle(tab: Tab) -> None:
         if not tab.idle.is_set():
             continue
         if isinstance(left, str) and left:
-            tab.notes.append(f"the page was still waiting for {left[:20]} after {limits.action:g} s")
+            tab.slow.append(f"the page was still waiting for {left[:20]} after {limits.action:g} s")
         return
 
 
@@ -36,7 +36,7 @@ async def loaded(tab: Tab) -> None:
     if not await _happens(tab, tab.answered, limits.navigation):
         tab.failure = f"the site did not answer within {limits.navigation:g} s"
     elif not await _happens(tab, tab.idle, limits.action):
-        tab.notes.append(f"the page was still loading after {limits.action:g} s and was stopped")
+        tab.slow.append(f"the page was still loading after {limits.action:g} s and was stopped")
     else:
         return
     await tab.send("Page.stopLoading")

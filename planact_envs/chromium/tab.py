@@ -56,13 +56,15 @@ def script(name: str) -> str:
 
 
 class Tab:
-    """`notes` collects what the agent should be told about the last action: dialogs, downloads, pages that did not open."""
+    """`notes` collects what the agent should be told about the last action: dialogs, downloads, pages that did not open; `slow` what
+    had not ended when the time for it was over."""
 
     def __init__(self, window: Window, cdp: CDPSession, limits: Limits):
         self.window, self.cdp, self.limits = window, cdp, limits
         self.page: Page = read_html("")
         self.world: int | None = None  # the isolated world of the current document
         self.notes: list[str] = []
+        self.slow: list[str] = []
         self.popups: list[Window] = []  # opened by this page, and not yet tabs
         self.downloaded = asyncio.Event()  # a download was refused since `begin`
         self.awaited = 0  # windows that the page has opened since `begin`
@@ -79,7 +81,7 @@ class Tab:
 
     def begin(self) -> None:
         """Forget what earlier actions left to say."""
-        self.notes, self.unopened, self.lost, self.failure = [], "", False, ""
+        self.notes, self.slow, self.unopened, self.lost, self.failure = [], [], "", False, ""
         self.downloaded.clear()
         self.awaited = 0
 

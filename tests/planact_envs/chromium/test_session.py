@@ -1,9 +1,11 @@
 """Acting on pages with scripts: what is read, what is clicked, what is said when it cannot be."""
 
+import asyncio
+
 import pytest
 from starlette.responses import Response
 
-from planact.types import Op
+from planact.types import Action, Op
 from planact_envs.chromium import session
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -104,6 +106,31 @@ async def test_downloads_are_refused(visitor, site):
     assert await visitor.do(Op.CLICK, "File") == "the download of 'a.txt' was refused" and visitor.seen.url == "http://shop.test/"
 
 
+async def test_a_step_tells_what_a_page_did_although_it_changed(visitor, site):
+    site.pages["/file"] = Response("x", headers={"Content-Disposition": "attachment; filename=a.txt"})
+    site.pages["/"] = (
+        "<button onclick=\"p.textContent = 'after'; alert('No such order')\">Tell</button>"
+        "<a href=/file onclick=\"p.textContent = 'file'\">File</a><p id=p>before</p>"
+    )
+    await visitor.open()
+    told = await visitor.session.step(Action(Op.CLICK, visitor.id("Tell")), visitor.seen)
+    assert told.text != visitor.seen.text and told.error == "the page opened a dialog (alert): 'No such order'; it was dismissed"
+    refused = await visitor.session.step(Action(Op.CLICK, visitor.id("File")), told)
+    assert refused.text != told.text and refused.error == "the download of 'a.txt' was refused"
+
+
+async def test_a_step_tells_that_a_page_goes_on_loading_only_if_nothing_changed(visitor, site):
+    async def never(scope):
+        await asyncio.sleep(60)
+
+    site.pages |= {"/": "<button onclick=\"p.textContent = 'after'; fetch('/never')\">Go</button><p id=p>before</p>", "/never": never}
+    await visitor.open()
+    go = Action(Op.CLICK, visitor.id("Go"))
+    changed = await visitor.session.step(go, visitor.seen)
+    assert "after" in changed.text and changed.error == ""
+    assert (await visitor.session.step(go, changed)).error == "the page was still waiting for a request after 4 s"
+
+
 async def test_permissions_are_denied(visitor, site):
     site.pages["/"] = "<p>Page</p>"
     await visitor.open()
@@ -135,7 +162,7 @@ async def test_fetch_touches_no_tab_and_sees_what_scripts_write(visitor, site):
     site.pages["/data"] = "late words"
     await visitor.open()
     assert "late words" in await visitor.session.fetch("http://shop.test/two")
-    assert len(visitor.session.pages) == 1 and visitor.session.page.url == "http://shop.test/"
+    assert len(visitor.session.tabs) == 1 and visitor.session.page.url == "http://shop.test/"
 
 
 async def test_pictures(visitor, site, tmp_path):
