@@ -75,7 +75,7 @@
     };
   }
   // A body that is read piece by piece: the stream, what it is piped through, and its reader.
-  const streams = new WeakSet();
+  let streams = new WeakSet();
   const body = Object.getOwnPropertyDescriptor(Response.prototype, "body");
   Object.defineProperty(Response.prototype, "body", {
     ...body,
@@ -108,7 +108,8 @@
     }
     return element;
   };
-  const fetched = (script) => script.isConnected && script.src && !script.noModule && /^$|(java|ecma)script|^module$/i.test(script.type);
+  const runs = (script) => !script.noModule && /^$|(java|ecma)script|^module$/i.test(script.type);
+  const fetched = (script) => script.isConnected && script.ownerDocument === document && script.src && runs(script);
 
   const listening = new Set();
   EventTarget.prototype.addEventListener = function (type, ...rest) {
@@ -134,6 +135,12 @@
     return document.readyState === "loading" || loading() ? "its own end" : "";
   };
 
+  // What has been given up is not waited for again, and a stream without an end not for its next piece.
+  const forget = () => {
+    for (const all of [requests, timers, scripts]) all.clear();
+    streams = new WeakSet();
+  };
+
   // Resolves with "" when nothing is under way and the document has not changed for `quiet` ms, or with what is still
   // under way after `limit` ms. A document that then keeps changing by itself is waited for during `patience` ms only.
   window[KEY] = (quiet, patience, limit) =>
@@ -150,7 +157,7 @@
         if (left) since = at;
         const restless = at - changed < quiet && at - since < patience && !inert();
         if (at - start > limit || !(left || restless)) {
-          if (left) for (const all of [requests, timers, scripts]) all.clear(); // what has been given up is not waited for again
+          if (left) forget();
           return resolve(left);
         }
         if (!left) return later(look, quiet - (at - changed));

@@ -32,6 +32,15 @@ async def slow_script(scope):
     return PlainTextResponse("document.getElementById('p').textContent = 'after'", media_type="text/javascript")
 
 
+async def endless(scope):
+    async def body():
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            yield "more"
+
+    return StreamingResponse(body(), media_type="text/plain")
+
+
 async def never(scope):
     await asyncio.sleep(60)
 
@@ -66,6 +75,8 @@ UPDATES = {
     "failure that nobody handles": "window.addEventListener('unhandledrejection', () => p.textContent = 'after'); fetch('nowhere:x')",
     "script": f"{INSERT}; s.src = '/slow.js'",
     "script that is not there": f"{INSERT}; s.src = '/nothing.js'",
+    "script of another document": "d = document.implementation.createHTMLDocument(); s = d.createElement('script'); s.src = '/slow.js'; "
+    "d.body.append(s); p.textContent = 'after'",
     "script that never runs": f"{INSERT}; s.type = 'text/template'; s.src = '/slow.js'; p.textContent = 'after'",
     "frame of animation": "requestAnimationFrame(() => p.textContent = 'after')",
     "navigation": "setTimeout(() => location = '/slow', 100)",
@@ -118,3 +129,10 @@ async def test_what_never_ends_is_not_waited_for_to_the_end(visitor, site, scrip
     await visitor.open()
     assert await visitor.do(Op.CLICK, "Go") == ""
     assert min([await seconds(visitor.do(Op.HOVER, "Go")) for _ in range(2)]) < 3.5  # 1 s of patience; the deadline here is 4 s
+
+
+async def test_a_stream_without_an_end_is_given_up_once(visitor, site):
+    site.pages |= {"/": button(f"fetch('/endless').then(async r => {{ d = r.body.getReader(); {READ} }})"), "/endless": endless}
+    await visitor.open()
+    assert await visitor.do(Op.CLICK, "Go") == "the page was still waiting for a request after 4 s"
+    assert await visitor.do(Op.HOVER, "Go") == ""
