@@ -13,7 +13,7 @@ from planact.env import EnvError
 from planact.types import Action, Observation, Op
 from planact_envs.acting import ActionFailed, shown, tab_index
 from planact_envs.chromium.gate import Gate
-from planact_envs.chromium.hands import FAULTS, act_on
+from planact_envs.chromium.hands import act_on
 from planact_envs.chromium.proxy import Proxy
 from planact_envs.chromium.settle import settle
 from planact_envs.chromium.tab import Crashed, Hung, Limits, Navigated, Tab, said, script
@@ -159,7 +159,7 @@ class ChromiumSession:
             await self._leave_error_page(tab)
             await self._take_popups(tab)
         except Navigated:
-            raise ActionFailed(f"element {shown(action.element)} {FAULTS['stale']}") from None
+            tab.missed = True
         except (Hung, Crashed) as error:
             await self._recover(tab, error)
         except Error as error:
@@ -170,6 +170,8 @@ class ChromiumSession:
         if tab.unopened and not tab.notes and not tab.slow:
             reasons = [tab.failure or "the site did not send a page"] + [reason for _, reason in self.proxy.unreached[before:]]
             tab.notes.append(f"{shown(tab.unopened)} could not be opened: {reasons[-1]}")
+        if tab.missed:
+            tab.notes.append("the page was leaving for another one before the action was done; look at the page again")
         if tab.notes:
             raise ActionFailed("; ".join(dict.fromkeys(tab.notes)))
         return "; ".join(dict.fromkeys(tab.slow))
@@ -253,6 +255,8 @@ class ChromiumSession:
                 except Hung:
                     if tab.answered.is_set():  # else the page is only waiting for the one that the action opens
                         raise
+                except Navigated:
+                    tab.missed = True
         await settle(self.tab)
 
     async def _navigate(self, tab: Tab, url: str) -> None:

@@ -77,11 +77,12 @@ class Tab:
         self.opening = ""  # the url that is being opened
         self.unopened = ""  # the url that could not be opened since `begin`
         self.failure = ""  # why, in the browser's words
+        self.missed = False  # it was asked for another document while it was acted on
         self.lost = False  # Chromium shows a page of its own in place of it
 
     def begin(self) -> None:
         """Forget what earlier actions left to say."""
-        self.notes, self.slow, self.unopened, self.lost, self.failure = [], [], "", False, ""
+        self.notes, self.slow, self.unopened, self.lost, self.failure, self.missed = [], [], "", False, "", False
         self.downloaded.clear()
         self.awaited = 0
 

@@ -74,6 +74,36 @@ async def test_what_cannot_be_done_is_said_in_different_words(visitor, site):
     assert await visitor.do(Op.CLICK, "Once") == "" and "Once" not in visitor.seen.text
 
 
+async def leave(visitor, path):
+    """The page goes elsewhere by itself, and has not arrived."""
+    await visitor.session.page.evaluate(f"() => {{ setTimeout(() => location = {path!r}, 0) }}")
+    await visitor.session.tab.leaving.wait()
+
+
+async def test_a_page_that_was_leaving_is_waited_for_and_the_agent_is_told(visitor, site):
+    async def slow(scope):
+        await asyncio.sleep(0.5)
+        return "<p>the other page</p>"
+
+    site.pages |= {"/": "<button>Go</button>", "/slow": slow}
+    await visitor.open()
+    await leave(visitor, "/slow")
+    assert await visitor.do(Op.CLICK, "Go") == "the page was leaving for another one before the action was done; look at the page again"
+    assert "the other page" in visitor.seen.text
+
+
+async def test_a_page_that_was_leaving_for_one_that_never_comes_stays_and_says_why(visitor, site):
+    async def never(scope):
+        await asyncio.sleep(60)
+
+    site.pages |= {"/": "<button>Go</button>", "/never": never}
+    await visitor.open()
+    await leave(visitor, "/never")
+    said = await visitor.do(Op.CLICK, "Go")
+    assert "/never' could not be opened: the site did not answer within 6 s; the page was leaving for another one" in said
+    assert "Go" in visitor.seen.text and await visitor.do(Op.CLICK, "Go") == ""
+
+
 async def test_dialogs_are_dismissed_and_told(visitor, site):
     site.pages["/"] = "<button onclick=\"document.title = confirm('Sure?')\">Ask</button><button onclick=\"alert('Hi')\">Tell</button>"
     await visitor.open()
