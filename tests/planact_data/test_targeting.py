@@ -1,11 +1,12 @@
 """Targeted augmentation: from failed validation tasks to variants, and that nothing of those tasks gets into a pair."""
 
 import random
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from planact.env import EnvError
 from planact.failures import explain
 from planact.llm import ScriptedLLM
 from planact.recipe import Agent, Data, Recipe
@@ -23,6 +24,7 @@ from planact_data.models import Models
 from planact_data.pairs import Pair, site_of
 from planact_data.targeting import _without_values, augment, failures_by_site
 from planact_data.variants import MAX_IDLE
+from planact_envs.miniweb.env import MiniwebEnv
 from planact_envs.miniweb.teacher import ScriptedTeacher
 from planact_envs.miniweb.teacher.pairs import plan_of
 from planact_envs.suites import load_suite
@@ -62,7 +64,17 @@ def teacher(error_rate=0.0):
     return Counted(ScriptedTeacher("short", "webrl", error_rate, 1))
 
 
-async def run(path, model, target=20, in_flight=4, seeds=SEEDS, attempts=None, gate=None):
+class Down(MiniwebEnv):
+    async def reset(self, task):
+        raise EnvError("the site is down")
+
+
+@asynccontextmanager
+async def open_down(world):
+    yield lambda: Down(world.form)
+
+
+async def run(path, model, target=20, in_flight=4, seeds=SEEDS, attempts=None, gate=None, suite=SUITE):
     """The pairs and counts of one run; `attempts` are put into the store first."""
     recipe = Recipe(name="t", seed=1, base_model="none", agent=AGENT, data=Data(suite="miniweb-short", targeted=target))
     gate = gate or Gate((*SUITE.tasks("test"), *VALIDATION), 0.9)
@@ -71,7 +83,7 @@ async def run(path, model, target=20, in_flight=4, seeds=SEEDS, attempts=None, g
         for one in attempts or ():
             store.put(one.task_id, to_dict(one), ATTEMPT)
         models = Models(model, model, model, model, model, in_flight, in_flight)
-        return await augment(seeds, seeds, recipe, SUITE, models, Desk(store, 1, in_flight), gate, store)
+        return await augment(seeds, seeds, recipe, suite, models, Desk(store, 1, in_flight), gate, store)
 
 
 FAILED = [attempt(task, success=n % 3 == 0) for n, task in enumerate(VALIDATION)]
@@ -135,10 +147,9 @@ async def test_without_failures_nothing_is_made(tmp_path, capsys):
 
 
 async def test_a_site_without_seeds_and_broken_episodes_call_for_nothing(tmp_path, capsys):
-    broken = [attempt(task, None, StopReason.ENV_ERROR) for task in VALIDATION[2:]]
     strange = [attempt(VALIDATION[0], url="http://elsewhere.miniweb/"), attempt(VALIDATION[1], True)]
-    pairs, counts = await run(tmp_path / "run.sqlite", teacher(), attempts=[*strange, *broken])
-    assert pairs == [] and counts["not scored"] == {"environment": len(broken)}
+    pairs, counts = await run(tmp_path / "run.sqlite", teacher(), attempts=strange, suite=replace(SUITE, open=open_down))
+    assert pairs == [] and counts["not scored"] == {"environment": len(VALIDATION) - 2}
     assert counts["sites without classes"] == {"no seed pair": 1} and counts["failures by site"] == {"elsewhere.miniweb": 1}
     assert "named no class" in capsys.readouterr().err
 

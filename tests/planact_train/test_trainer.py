@@ -1,6 +1,7 @@
 """AnswerTrainer is TRL's SFTTrainer with a cheaper way to the same loss, plus the share of answers that are exactly right."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -130,7 +131,8 @@ def test_every_weight_of_an_adapter_on_a_4bit_base_learns(llama, rows, tmp_path)
         assert name not in before or (weight != before[name]).float().mean() > 0.99, name
 
 
-def test_processes_that_tokenize_do_not_change_the_sequences(base, rows, tmp_path):
+def test_processes_that_tokenize_do_not_change_the_sequences(base, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ)  # datasets leaves a copy in its place (arrow_dataset.py, Dataset.map)
     one, several = (trainer_of(AnswerTrainer, base, rows, tmp_path, packing=True, dataset_num_proc=count) for count in (None, 2))
     assert 1 < len(one.train_dataset) < len(rows) and one.train_dataset[:] == several.train_dataset[:]
 
