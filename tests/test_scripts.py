@@ -267,6 +267,7 @@ def test_ctrl_c_while_rows_are_built(small, changes, tmp_path):
     assert len(after) == 120 and {key: after[key] for key in kept} == kept
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_tasks_are_run(small, changes, tmp_path, capfd):
     more = ["agent.executor=base", "eval.limit=24", "eval.episodes_in_flight=2"]
     arguments = ["--config", "recipes/tiny/react.yaml", *settings(changes, *more), "--runs", str(tmp_path)]

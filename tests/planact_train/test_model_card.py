@@ -127,6 +127,7 @@ def test_writing_it_again_gives_the_same_bytes_and_no_other_model(evaluated):
     assert base_model_identity(str(evaluated)) == before
 
 
+@pytest.mark.slow
 def test_the_code_of_the_card_runs(model, base):
     adapter = json.loads((model / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == str(base)
