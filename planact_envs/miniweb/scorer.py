@@ -136,6 +136,8 @@ def visible_text(html: str) -> str:
 
 def changes(start: sqlite3.Connection | bytes, end: sqlite3.Connection) -> Difference:
     """What an episode did to the world."""
+    if isinstance(start, bytes) and not end.in_transaction and end.serialize() == start:  # a fiftieth of the time that its tables take
+        return {}
     before = connect(start) if isinstance(start, bytes) else start
     try:
         return difference(before, end)

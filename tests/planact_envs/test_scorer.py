@@ -5,7 +5,9 @@ import sqlite3
 
 import pytest
 
-from planact_envs.miniweb.scorer import clean, contains, same_page, score, visible_text
+from planact_envs.miniweb.database import connect, difference
+from planact_envs.miniweb.scorer import changes, clean, contains, same_page, score, visible_text
+from planact_envs.miniweb.world import build_world
 
 NOTHING = {"eval_types": ["string_match"], "reference_answers": {"exact_match": "$12.50"}, "database": {}}
 
@@ -137,3 +139,17 @@ def test_every_fault_is_named():
 def test_an_unknown_evaluation_is_an_error(evaluation):
     with pytest.raises(ValueError, match="unknown"):
         judge(evaluation)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_changes_are_the_same_where_the_tables_are_not_looked_at(writes, commit):
+    """Nothing is written, a title, and the old title again."""
+    world = build_world()
+    end = connect(world)
+    statements = ["UPDATE forum_post SET title = title || '!' WHERE id = 1", "UPDATE forum_post SET title = rtrim(title, '!') WHERE id = 1"]
+    for statement in statements[:writes]:
+        end.execute(statement)
+        if commit:
+            end.commit()
+    assert changes(world, end) == difference(connect(world), end) and bool(changes(world, end)) is (writes == 1)
