@@ -35,7 +35,12 @@ RESULTS = "results.json"
 BACKENDS = {"asyncio": play_here, "ray": ray_backend.play_all}  # eval.backend
 
 
-def evaluate(
+def evaluate(*arguments: Any, **more: Any) -> tuple[Path, Summary, list[Trajectory]]:
+    """`evaluate_async` in an event loop of its own."""
+    return asyncio.run(evaluate_async(*arguments, **more))
+
+
+async def evaluate_async(
     recipe: Recipe,
     runs: Path,
     retry_errors: bool = False,
@@ -50,18 +55,6 @@ def evaluate(
     models are served already. `folder` is the run's, instead of the one that its settings name; raises ConfigChanged when
     it holds a run with other settings. Raises NotBuilt when a trained role has no finished model.
     """
-    return asyncio.run(evaluate_async(recipe, runs, retry_errors, models, servers, folder))
-
-
-async def evaluate_async(
-    recipe: Recipe,
-    runs: Path,
-    retry_errors: bool = False,
-    models: Mapping[str, str] | None = None,
-    servers: Mapping[str, Endpoint] | None = None,
-    folder: Path | None = None,
-) -> tuple[Path, Summary, list[Trajectory]]:
-    """`evaluate` in an event loop that runs already, such as the one that keeps a server of several evaluations."""
     suite = load_suite(recipe.eval.suite)
     scorer_of(suite, recipe.eval.scorer)  # a wrong name is refused before a model is missed
     episodes = planned_episodes(recipe, suite)
